@@ -1,4 +1,4 @@
-"""Bootstrap: from a Python and a clone to a virtual environment, a built front end and compiled translations."""
+"""Bootstrap: from a Python and a clone to an environment, a built front end and compiled translations."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path[0] = str(ROOT)  # run as a file, the first entry is this folder and `deploy` would not be found
 
 from deploy.console import Refusal, Step, Stopped, StopSwitch, run, say, show_refusal  # noqa: E402
+from deploy.lock import refuse_running  # noqa: E402
 from deploy.options import parse, refuse_taken_port  # noqa: E402
 
 VENV = ROOT / ".venv"
@@ -29,13 +30,14 @@ FREE_BYTES_FOR_PACKAGES = 3 * 1024**3  # torch alone unpacks to more than one gi
 
 
 def main(arguments: Sequence[str]) -> int:
-    """`start` or `check`, then that command's own arguments. Ends by becoming the process that does the work."""
+    """`start` or `check`, then its own arguments. Ends by becoming the process that does the work."""
     stop = StopSwitch()
     stop.install()
     command, rest = arguments[0], arguments[1:]
     try:
         if command == "start":
             options = parse(rest)
+            refuse_running(options.data)
             refuse_taken_port(options)
             set_up(("requirements.txt",), stop)
             return _become([PYTHON, "-m", "deploy.supervise", *options.as_arguments()])
@@ -60,24 +62,24 @@ def set_up(requirements: Sequence[str], stop: StopSwitch) -> None:
 
 
 def make_environment(stop: StopSwitch) -> None:
-    if (
-        PYTHON.exists()
-        and subprocess.run([PYTHON, "-m", "pip", "--version"], capture_output=True).returncode == 0
-    ):
+    """Make .venv, unless a whole one is there."""
+    stamp = VENV / ".made"
+    if PYTHON.exists() and (stamp.exists() or _output([str(PYTHON), "-m", "pip", "--version"])):
         return
     _refuse_full_disk(ROOT, FREE_BYTES_FOR_PACKAGES)
-    with Step(
-        "Making the virtual environment", f"Made the virtual environment (Python {sys.version.split()[0]})"
-    ) as step:
+    version = sys.version.split()[0]
+    with Step("Making the virtual environment", f"Made the virtual environment (Python {version})") as step:
+        log = ROOT / ".setup.log"
         try:
-            run(
-                [sys.executable, "-m", "venv", "--clear", VENV], step=step, log=ROOT / ".setup.log", stop=stop
-            )
+            run([sys.executable, "-m", "venv", "--clear", VENV], step=step, log=log, stop=stop)
         except Refusal as refusal:
             if "ensurepip" in refusal.wrong:
-                refusal.way_out = "Install Python's venv module (Debian, Ubuntu: sudo apt install python3-venv), then start again."
+                refusal.way_out = (
+                    "Install Python's venv module (Debian, Ubuntu: sudo apt install python3-venv)."
+                )
             raise
-        (ROOT / ".setup.log").replace(LOG)
+        log.replace(LOG)
+    stamp.touch()
 
 
 def install(requirements: Sequence[str], stop: StopSwitch) -> None:
@@ -149,7 +151,7 @@ def _front_end_sources() -> Iterator[Path]:
 
 
 def _node_folder(stop: StopSwitch) -> Path:
-    """The folder of a Node that Vite can run on: from the PATH, else out of a Python wheel in the environment."""
+    """The folder of a Node that Vite can run on: from the PATH, else out of a Python wheel."""
     found = shutil.which("node")
     if found and shutil.which("npm") and node_is_new_enough(_output([found, "--version"])):
         return Path(found).parent
@@ -207,7 +209,7 @@ def _refuse_full_disk(folder: Path, needed: int) -> None:
     free = shutil.disk_usage(folder).free
     if free < needed:
         raise Refusal(
-            f"Only {free / 1024**3:.1f} GB are free where {folder} lies; {needed / 1024**3:.0f} GB are needed.",
+            f"{folder} has {free / 1024**3:.1f} GB of free disk; {needed / 1024**3:.0f} GB are needed.",
             "Free some space, then run this command again.",
         )
 
@@ -237,15 +239,14 @@ def _try_lock(descriptor: int) -> bool:
 
 
 def _become(argv: Sequence[str | Path]) -> int:
-    """Replace this process; a caller that waits for it (a terminal, systemd) then waits for the real thing."""
+    """Replace this process; a terminal or systemd that waits for it then waits for the real thing."""
     os.chdir(ROOT)
     words = [str(part) for part in argv]
     try:
         os.execvp(words[0], words)
     except FileNotFoundError:
-        raise Refusal(
-            f"{words[0]} is not installed.", f"Install it (Debian, Ubuntu: sudo apt install {words[0]})."
-        ) from None
+        way_out = f"Install it (Debian, Ubuntu: sudo apt install {words[0]})."
+        raise Refusal(f"{words[0]} is not installed.", way_out) from None
 
 
 if __name__ == "__main__":

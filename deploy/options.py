@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -63,16 +64,14 @@ def _parser() -> argparse.ArgumentParser:
         epilog="Everything else is configured by environment variables: see docs/configuration.md.",
     )
     parser.add_argument("--port", type=_port, default=8000, help="port of the web server (default: 8000)")
-    parser.add_argument(
-        "--host", default="127.0.0.1", help="address to listen on (default: 127.0.0.1, this machine only)"
-    )
-    parser.add_argument(
-        "--data", type=Path, default=ROOT / "data", metavar="DIR", help="data folder (default: data)"
-    )
+    add = parser.add_argument
+    add("--port", type=_port, default=8000, help="port of the web server (default: 8000)")
+    add("--host", default="127.0.0.1", help="address to listen on (default: 127.0.0.1, this machine only)")
+    add("--data", type=Path, default=ROOT / "data", metavar="DIR", help="data folder (default: data)")
     demo = parser.add_mutually_exclusive_group()
     demo.add_argument("--no-demo", action="store_true", help="make no demo project on the first start")
     demo.add_argument(
-        "--demo", type=Path, metavar="FILE", help="make a demo project from a CSV, JSONL or zip file"
+        "--demo", type=Path, metavar="FILE", help="make a demo project from a CSV, JSONL or zip"
     )
     return parser
 
@@ -94,20 +93,18 @@ def refuse_taken_port(options: Options) -> None:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(place)
     except socket.gaierror as error:
-        raise Refusal(
-            f"{options.host} is not an address of this machine.", "Leave --host away, or give 0.0.0.0."
-        ) from error
-    except PermissionError as error:
-        raise Refusal(
-            f"Port {options.port} needs rights that this user does not have.",
-            "Choose one above 1023: ./start --port 8000",
-        ) from error
+        raise Refusal(f"{options.host} is no address of this machine.", "Leave --host away.") from error
     except OSError as error:
-        if error.errno is None or "in use" not in str(error):
-            raise Refusal(
-                f"Cannot listen on {options.host}:{options.port}: {error.strerror}.", "Choose another --host."
-            ) from error
-        raise Refusal(
-            f"Port {options.port} is taken by another program.",
-            f"Choose another: ./start --port {options.port + 1}",
-        ) from error
+        raise _refusal_to_listen(options, error) from error
+
+
+def _refusal_to_listen(options: Options, error: OSError) -> Refusal:
+    if error.errno == errno.EADDRINUSE:
+        other = options.port + 1 if options.port < 65535 else 8000
+        return Refusal(
+            f"Port {options.port} is taken by another program.", f"Choose another: ./start --port {other}"
+        )
+    if error.errno == errno.EACCES:
+        wrong = f"Port {options.port} needs rights that this user does not have."
+        return Refusal(wrong, "Choose one above 1023: ./start --port 8000")
+    return Refusal(f"Cannot listen on {options.host}: {error.strerror}.", "Choose another --host.")
