@@ -1,0 +1,8 @@
+"""WSGI entry point, for tools that ask for one; pages then learn of news by polling."""
+
+import os
+
+from django.core.wsgi import get_wsgi_application
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "annotator.settings")
+application = get_wsgi_application()

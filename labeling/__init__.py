@@ -1,0 +1,1 @@
+"""The labelling application: rows, the pipeline over them, and the doors to it."""

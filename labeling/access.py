@@ -1,0 +1,50 @@
+"""Access: who may touch which row. Every door gets its rows here."""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+from django.db.models import Model, QuerySet
+
+from labeling.errors import NotAllowed, NotFound
+from labeling.models import Member, Project, Role, User
+
+Row = TypeVar("Row", bound=Model)
+
+
+def projects_of(user: User) -> QuerySet[Project]:
+    """The projects that this person knows of."""
+    return Project.objects.filter(members__user=user).select_related("tally").order_by("-created_at")
+
+
+def membership(user: User, project_id: int, needed: Role = Role.ANNOTATOR) -> Member:
+    """This person's place in the project, with the project.
+
+    Raises NotFound where the person is no member (the same as for a project that does not exist), NotAllowed
+    where the role does not reach as far as `needed`.
+    """
+    member = Member.objects.select_related("project", "project__tally").filter(project=project_id, user=user.pk).first()
+    if member is None:
+        raise NotFound("project")
+    if not Role(member.role).reaches(needed):
+        raise NotAllowed(Role(needed).label)
+    return member
+
+
+def project(user: User, project_id: int, needed: Role = Role.ANNOTATOR) -> Project:
+    """The project, if this person's role in it reaches as far as `needed`; raises as `membership` does."""
+    return membership(user, project_id, needed).project
+
+
+def row_of(project: Project, rows: QuerySet[Row] | type[Row], **wanted: Any) -> Row:
+    """The one row of this project that has these values; raises NotFound for any other project's."""
+    queryset = rows if isinstance(rows, QuerySet) else rows._default_manager.all()
+    row = queryset.filter(project=project, **wanted).first()
+    if row is None:
+        raise NotFound(str(queryset.model._meta.verbose_name))
+    return row
+
+
+def may_create_projects(user: User) -> bool:
+    """Whether this person may make projects: staff, which the first admin is."""
+    return bool(user.is_active and user.is_staff)

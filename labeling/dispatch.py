@@ -1,0 +1,72 @@
+"""Dispatch: the only sender of jobs. A job is a row first; its number is sent after the commit."""
+
+from __future__ import annotations
+
+import logging
+from datetime import timedelta
+from functools import partial
+from typing import Any
+
+from celery import current_app
+from django.db import IntegrityError, transaction
+from django.db.models import Q
+from django.utils import timezone
+from kombu.exceptions import OperationalError
+
+from labeling.models import Job, Project, User
+
+logger = logging.getLogger(__name__)
+TASK = "labeling.tasks.run"
+SILENT_AFTER = timedelta(seconds=20)  # a running job whose worker has not been heard for so long is taken for dead
+COALESCED = (Job.Kind.EMBED, Job.Kind.ADAPT)
+
+
+def start(project: Project, kind: str, arguments: dict[str, Any] | None = None, by: User | None = None) -> Job:
+    """Queue a job, to be sent when the transaction around it commits.
+
+    Embedding and adapting are coalesced: where one is waiting already, that one is returned, and what was
+    asked for in between is folded into it.
+    """
+    if kind in COALESCED and (waiting := _waiting(project, kind)):
+        return waiting
+    try:
+        with transaction.atomic():
+            job = Job.objects.create(
+                project=project,
+                kind=kind,
+                arguments=arguments or {},
+                created_by=by,
+                created_at=timezone.now(),
+            )
+    except IntegrityError:
+        # Someone else queued the same between our look and our insert.
+        if waiting := _waiting(project, kind):
+            return waiting
+        raise
+    transaction.on_commit(partial(send, job.pk), robust=True)
+    return job
+
+
+def send(job_id: int) -> None:
+    """Hand a job's number to the broker. Where the broker is away, `resend` does it later."""
+    try:
+        current_app.send_task(TASK, args=[job_id])
+    except (OperationalError, ConnectionError, OSError) as error:
+        logger.warning("job %s could not be sent now (%s); it will be sent again", job_id, error)
+
+
+def resend() -> int:
+    """Send again what nobody claimed, and what a worker that died had claimed. Returns how many."""
+    silent = timezone.now() - SILENT_AFTER
+    lost = Job.objects.filter(
+        Q(state=Job.State.QUEUED, created_at__lt=timezone.now() - timedelta(seconds=4))
+        | Q(state=Job.State.RUNNING, heartbeat_at__lt=silent)
+    )
+    ids = list(lost.order_by("pk").values_list("pk", flat=True))
+    for job_id in ids:
+        send(job_id)
+    return len(ids)
+
+
+def _waiting(project: Project, kind: str) -> Job | None:
+    return Job.objects.filter(project=project, kind=kind, state=Job.State.QUEUED).first()

@@ -1,0 +1,35 @@
+"""The rows, in the order an item meets them."""
+
+from labeling.models.answer import Answer, Origin
+from labeling.models.item import Item, Reference, Status
+from labeling.models.job import BadRow, Export, Job, Upload
+from labeling.models.lease import Candidate, Lease, Mark
+from labeling.models.member import Invitation, Member, Role, User
+from labeling.models.project import Label, Project, Tally
+from labeling.models.review import Acceptance, Batch
+from labeling.models.snapshot import Snapshot
+
+__all__ = [
+    "Acceptance",
+    "Answer",
+    "BadRow",
+    "Batch",
+    "Candidate",
+    "Export",
+    "Invitation",
+    "Item",
+    "Job",
+    "Label",
+    "Lease",
+    "Mark",
+    "Member",
+    "Origin",
+    "Project",
+    "Reference",
+    "Role",
+    "Snapshot",
+    "Status",
+    "Tally",
+    "Upload",
+    "User",
+]

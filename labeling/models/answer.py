@@ -1,0 +1,56 @@
+"""Answer: what a person, or the imported file, said an item is."""
+
+from __future__ import annotations
+
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+
+class Origin(models.TextChoices):
+    """Who or what said it."""
+
+    PERSON = "person", _("Person")
+    IMPORTED = "imported", _("Imported")
+
+
+class Answer(models.Model):
+    """A label given to an item. Never changed: a change withdraws it and makes another, so the history stays.
+
+    `value` holds what a kind of labelling needs beyond one label; empty for single labels.
+    `suggested`, `confidence` and `snapshot` keep what the person saw suggested, if anything.
+    """
+
+    project = models.ForeignKey("Project", models.CASCADE, related_name="answers")
+    item = models.ForeignKey("Item", models.CASCADE, related_name="answers")
+    author = models.ForeignKey("User", models.PROTECT, null=True, related_name="answers")  # null: the imported file
+    origin = models.CharField(max_length=8, choices=Origin.choices, default=Origin.PERSON)
+    label = models.ForeignKey("Label", models.PROTECT, related_name="answers")
+    value = models.JSONField(default=dict, blank=True)
+    key = models.UUIDField(null=True)  # idempotency key, the client's
+    suggested = models.ForeignKey("Label", models.SET_NULL, null=True, related_name="+")
+    confidence = models.FloatField(null=True)  # of the suggestion, in [0, 1]
+    snapshot = models.ForeignKey("Snapshot", models.SET_NULL, null=True)
+    reason = models.CharField(max_length=16, blank=True)  # why the item was asked
+    seconds = models.FloatField(null=True)  # from shown to answered
+    created_at = models.DateTimeField()
+    withdrawn_at = models.DateTimeField(null=True)
+    withdrawn_by = models.ForeignKey("User", models.PROTECT, null=True, related_name="+")
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["item", "author"],
+                condition=models.Q(withdrawn_at=None, origin=Origin.PERSON),
+                name="one_current_answer_per_person_and_item",
+            ),
+            models.UniqueConstraint(
+                fields=["item"],
+                condition=models.Q(withdrawn_at=None, origin=Origin.IMPORTED),
+                name="one_current_imported_answer_per_item",
+            ),
+            models.UniqueConstraint(fields=["author", "key"], name="one_answer_per_key"),
+        ]
+        indexes = [
+            models.Index(fields=["project", "withdrawn_at", "id"], name="current_answers"),
+            models.Index(fields=["project", "author", "-id"], name="answers_of_author"),
+        ]

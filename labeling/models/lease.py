@@ -1,0 +1,65 @@
+"""Lease: an item is in one person's hands; before that it is a candidate in the queue."""
+
+from __future__ import annotations
+
+from django.db import models
+
+
+class Candidate(models.Model):
+    """An item in the queue. Lower positions are asked first.
+
+    `reason`: {"code": "margin" | "typical" | "random" | "returned" | "rejected", "labels": [ids], "p": [confidences]}.
+    `top`: the likeliest labels when it was queued: [[label id, probability in [0, 1]], ...], likeliest first.
+    """
+
+    project = models.ForeignKey("Project", models.CASCADE, related_name="candidates")
+    item = models.OneToOneField("Item", models.CASCADE, related_name="candidate")
+    position = models.IntegerField()
+    snapshot = models.ForeignKey("Snapshot", models.CASCADE, null=True)
+    reason = models.JSONField(default=dict)
+    top = models.JSONField(default=list)
+
+    class Meta:
+        indexes = [models.Index(fields=["project", "position"], name="queue_order")]
+
+
+class Lease(models.Model):
+    """An item given to a person until `expires_at`. `slot` leaves room for overlap: one lease per item and slot."""
+
+    project = models.ForeignKey("Project", models.CASCADE, related_name="leases")
+    item = models.ForeignKey("Item", models.CASCADE, related_name="leases")
+    slot = models.PositiveSmallIntegerField(default=0)
+    holder = models.ForeignKey("User", models.CASCADE, related_name="leases")
+    tab = models.CharField(max_length=64, blank=True)  # the browser tab that works on it
+    snapshot = models.ForeignKey("Snapshot", models.CASCADE, null=True)
+    reason = models.JSONField(default=dict)
+    top = models.JSONField(default=list)
+    created_at = models.DateTimeField()
+    expires_at = models.DateTimeField()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["item", "slot"], name="one_lease_per_item_and_slot")]
+        indexes = [models.Index(fields=["project", "holder", "expires_at"], name="leases_of_holder")]
+
+
+class Mark(models.Model):
+    """What a person noted about an item without labelling it."""
+
+    class Code(models.TextChoices):
+        """Skip: not for this person again. Flag: somebody should look. Reject: this suggestion is wrong."""
+
+        SKIP = "skip"
+        FLAG = "flag"
+        REJECT = "reject"
+
+    project = models.ForeignKey("Project", models.CASCADE, related_name="marks")
+    item = models.ForeignKey("Item", models.CASCADE, related_name="marks")
+    author = models.ForeignKey("User", models.CASCADE, related_name="marks")
+    code = models.CharField(max_length=8, choices=Code.choices)
+    label = models.ForeignKey("Label", models.CASCADE, null=True)  # what was rejected
+    note = models.TextField(blank=True)
+    created_at = models.DateTimeField()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["item", "author", "code"], name="one_mark_per_person_and_code")]
+        indexes = [models.Index(fields=["project", "code", "author"], name="marks_by_code")]

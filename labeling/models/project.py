@@ -1,0 +1,78 @@
+"""Project: what is labelled, with which labels, and how far it has come."""
+
+from __future__ import annotations
+
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+
+class Project(models.Model):
+    """A data set being labelled, and its settings."""
+
+    class Modality(models.TextChoices):
+        """What an item is."""
+
+        TEXT = "text", _("Text")
+        IMAGE = "image", _("Images")
+
+    class Kind(models.TextChoices):
+        """What an answer's value is; labeling/kinds/ has one module for each."""
+
+        SINGLE_LABEL = "single_label", _("One label per item")
+
+    name = models.CharField(max_length=200)
+    description = models.TextField(blank=True)
+    modality = models.CharField(max_length=16, choices=Modality.choices)
+    kind = models.CharField(max_length=32, choices=Kind.choices, default=Kind.SINGLE_LABEL)
+    guidelines = models.TextField(blank=True)
+    show_suggestions = models.BooleanField(default=True)
+    goal_accuracy = models.FloatField(default=0.95)  # in (0, 1]
+    lease_seconds = models.PositiveIntegerField(default=600)
+    random_share = models.FloatField(default=0.0)  # of the queue, in [0, 1]: asked at random, whatever the model thinks
+    encoder = models.CharField(max_length=200, blank=True)  # chosen at the first embedding unless set before
+    created_by = models.ForeignKey("User", models.PROTECT, related_name="+")
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Label(models.Model):
+    """One of the project's labels. `position` is its dense column in predictions, 0 first; never reused."""
+
+    project = models.ForeignKey(Project, models.CASCADE, related_name="labels")
+    position = models.PositiveIntegerField()
+    name = models.CharField(max_length=200)
+    description = models.TextField(blank=True)  # also tells the model what the label means
+    hotkey = models.CharField(max_length=1, blank=True)
+    color = models.CharField(max_length=7, blank=True)
+    archived_at = models.DateTimeField(null=True)  # no longer offered; answers that gave it stay
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["position"]
+        constraints = [
+            models.UniqueConstraint(fields=["project", "name"], name="label_name_once_per_project"),
+            models.UniqueConstraint(fields=["project", "position"], name="label_position_once_per_project"),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Tally(models.Model):
+    """How many items stand where; owned by labeling/standing.py, whose `rebuild` derives it anew.
+
+    `items` is also the next item's dense row number.
+    """
+
+    project = models.OneToOneField(Project, models.CASCADE, related_name="tally")
+    items = models.PositiveBigIntegerField(default=0)
+    answered = models.PositiveBigIntegerField(default=0)
+    imported = models.PositiveBigIntegerField(default=0)
+    accepted = models.PositiveBigIntegerField(default=0)
+
+    @property
+    def open(self) -> int:
+        """Items that have no label yet."""
+        return self.items - self.answered - self.imported - self.accepted

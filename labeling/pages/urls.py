@@ -1,0 +1,5 @@
+"""The pages' addresses, gathered from the pages."""
+
+from django.urls import URLPattern, URLResolver
+
+urlpatterns: list[URLPattern | URLResolver] = []

@@ -1,0 +1,89 @@
+"""Standing: where each item stands, derived from answers and acceptances; the one writer of that and of the tally."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+
+from django.db import transaction
+from django.db.models import Count, F
+
+from labeling.models import Acceptance, Answer, Item, Origin, Project, Status, Tally
+
+Standing = tuple[str, int | None]  # (status, label id)
+OPEN: Standing = (Status.OPEN, None)
+COUNTED = (Status.ANSWERED, Status.IMPORTED, Status.ACCEPTED)
+
+
+def restate(project_id: int, item_ids: Sequence[int]) -> None:
+    """Derive anew where these items stand, and count them.
+
+    Call it in the transaction that changed their answers or acceptances. A person's newest current answer
+    comes first, then the imported one, then an acceptance.
+    """
+    for some in _slices(item_ids):
+        before = dict(Item.objects.filter(pk__in=some).values_list("pk", "status"))
+        after = derive(some)
+        by_standing: dict[Standing, list[int]] = defaultdict(list)
+        for item_id in before:
+            by_standing[after.get(item_id, OPEN)].append(item_id)
+        for (status, label_id), members in by_standing.items():
+            Item.objects.filter(pk__in=members).update(status=status, label_id=label_id)
+        change = Counter(after.get(item_id, OPEN)[0] for item_id in before)
+        change.subtract(before.values())
+        _count(project_id, change)
+
+
+def derive(item_ids: Sequence[int]) -> dict[int, Standing]:
+    """Where these items stand; open ones are absent."""
+    standing: dict[int, Standing] = {}
+    accepted = Acceptance.objects.filter(item__in=item_ids, withdrawn_at=None)
+    for item_id, label_id in accepted.values_list("item_id", "label_id"):
+        standing[item_id] = (Status.ACCEPTED, label_id)
+    answers = Answer.objects.filter(item__in=item_ids, withdrawn_at=None).order_by("id")
+    # Imported ones first, so that a person's answer overrides them.
+    for item_id, label_id, origin in sorted(
+        answers.values_list("item_id", "label_id", "origin"), key=lambda answer: answer[2] == Origin.PERSON
+    ):
+        standing[item_id] = (Status.ANSWERED if origin == Origin.PERSON else Status.IMPORTED, label_id)
+    return standing
+
+
+def add_items(project_id: int, count: int) -> int:
+    """Take `count` dense row numbers for new items and return the first. Call it in the transaction that adds them."""
+    tally = Tally.objects.select_for_update().get(project=project_id)
+    Tally.objects.filter(pk=tally.pk).update(items=F("items") + count)
+    return tally.items
+
+
+@transaction.atomic
+def rebuild(project: Project) -> Tally:
+    """Derive every item's standing and the tally from nothing but answers and acceptances."""
+    Tally.objects.update_or_create(project=project, defaults=dict.fromkeys(COUNTED, 0) | {"items": _next_row(project)})
+    Item.objects.filter(project=project).update(status=Status.OPEN, label=None)
+    ids = Item.objects.filter(project=project).order_by("row").values_list("pk", flat=True)
+    restate(project.pk, list(ids))
+    return Tally.objects.get(project=project)
+
+
+def counted(project: Project) -> dict[str, int]:
+    """The tally as counting every item gives it; slow, for tests and repair."""
+    rows = Item.objects.filter(project=project).values_list("status").annotate(n=Count("pk"))
+    return dict.fromkeys(Status, 0) | dict(rows)
+
+
+def _next_row(project: Project) -> int:
+    last = Item.objects.filter(project=project).order_by("-row").values_list("row", flat=True).first()
+    return 0 if last is None else last + 1
+
+
+def _count(project_id: int, change: Counter[str]) -> None:
+    moves = {status: F(status) + change[status] for status in COUNTED if change[status]}
+    if moves:
+        Tally.objects.filter(project=project_id).update(**moves)
+
+
+def _slices(ids: Iterable[int], size: int = 5000) -> Iterable[list[int]]:
+    ids = iter(ids)
+    while some := [item_id for _, item_id in zip(range(size), ids, strict=False)]:
+        yield some

@@ -1,0 +1,93 @@
+"""Tasks: the learning loop, as Celery runs it. Find the rows, call the step, start what follows."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from importlib import import_module
+from typing import Any
+
+from celery import shared_task
+from celery.signals import worker_process_init
+from django.db import transaction
+from django.utils import timezone
+
+from labeling import dispatch, jobs, live
+from labeling.errors import Cancelled, Refused
+from labeling.models import Job
+
+logger = logging.getLogger(__name__)
+
+# One step per kind of job, imported when first run: a web process that only sends jobs never loads torch.
+STEPS = {
+    Job.Kind.IMPORT: "labeling.flow.importing",
+    Job.Kind.EMBED: "labeling.flow.embedding",
+    Job.Kind.ADAPT: "labeling.flow.adapting",
+    Job.Kind.ACCEPT: "labeling.flow.reviewing",
+    Job.Kind.EXPORT: "labeling.flow.exporting",
+}
+# The loop: what a finished job is followed by. Answers start an adaptation themselves (see `answered`).
+FOLLOWED_BY = {Job.Kind.IMPORT: Job.Kind.EMBED, Job.Kind.EMBED: Job.Kind.ADAPT}
+
+
+@shared_task(name=dispatch.TASK)
+def run(job_id: int) -> None:
+    """Run one job, if nobody else does. May be called twice for the same job: the second finds it claimed."""
+    job = jobs.claim(job_id, timezone.now())
+    if job is None:
+        return
+    with jobs.heartbeat(job):
+        state, error = _attempt(job)
+    _finish(job, state, error)
+
+
+@shared_task
+def resend() -> None:
+    """Send again the jobs that nobody claimed or whose worker died."""
+    dispatch.resend()
+
+
+@shared_task
+def sweep() -> None:
+    """Take back leases that ran out."""
+    from labeling.flow import queueing
+
+    queueing.sweep(now=timezone.now())
+
+
+def _attempt(job: Job) -> tuple[str, str]:
+    try:
+        _step(job)(job, jobs.Progress(job))
+    except Cancelled:
+        return Job.State.CANCELLED, ""
+    except Refused as refusal:
+        return Job.State.FAILED, str(refusal)
+    except Exception as error:
+        # The one place where any error ends: it is logged whole and shown on the job.
+        logger.exception("job %s (%s) failed", job.pk, job.kind)
+        return Job.State.FAILED, f"{type(error).__name__}: {error}"
+    return Job.State.DONE, ""
+
+
+def _finish(job: Job, state: str, error: str) -> None:
+    with transaction.atomic():
+        jobs.end(job, state, error)
+        if state != Job.State.FAILED and job.kind in FOLLOWED_BY:
+            dispatch.start(job.project, FOLLOWED_BY[Job.Kind(job.kind)])
+        # One that waited for this one to end was turned away when it was sent.
+        for waiting in Job.objects.filter(project=job.project, kind=job.kind, state=Job.State.QUEUED):
+            transaction.on_commit(lambda pk=waiting.pk: dispatch.send(pk))
+    live.publish(job.project_id, "job", jobs.describe(Job.objects.get(pk=job.pk)))
+
+
+def _step(job: Job) -> Callable[[Job, jobs.Progress], Any]:
+    step: Callable[[Job, jobs.Progress], Any] = import_module(STEPS[Job.Kind(job.kind)]).run
+    return step
+
+
+@worker_process_init.connect
+def _warm_up(**_: Any) -> None:
+    """Load the learner before the first job, with one thread each: two on a busy machine are far slower."""
+    import torch
+
+    torch.set_num_threads(1)

@@ -1,0 +1,42 @@
+"""Fixtures for all tests: storage of their own, jobs run on the spot, no broker unless a test starts one."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+# The tests never touch a real data folder. Set before the settings are read.
+_FOLDER = tempfile.mkdtemp(prefix="annotator-tests-")
+os.environ["ANNOTATOR_DATA_DIR"] = _FOLDER
+os.environ["ANNOTATOR_MODE"] = "embedded"
+os.environ.pop("REDIS_URL", None)
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+import pytest
+
+pytest_plugins = ["tests.services"]
+
+
+@pytest.fixture(autouse=True)
+def _own_storage(settings: Any, tmp_path: Path) -> None:
+    settings.STORAGES = settings.STORAGES | {
+        "default": {
+            "BACKEND": "django.core.files.storage.FileSystemStorage",
+            "OPTIONS": {"location": str(tmp_path / "files")},
+        }
+    }
+    settings.ANNOTATOR_CACHE_DIR = tmp_path / "cache"
+    settings.FILE_UPLOAD_TEMP_DIR = None
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+    return
+
+
+@pytest.fixture
+def on_the_spot(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Jobs run where they are started, as soon as the transaction commits, instead of going to a broker."""
+    from labeling import dispatch, tasks
+
+    monkeypatch.setattr(dispatch, "send", tasks.run)
