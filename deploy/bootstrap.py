@@ -74,9 +74,7 @@ def make_environment(stop: StopSwitch) -> None:
             run([sys.executable, "-m", "venv", "--clear", VENV], step=step, log=log, stop=stop)
         except Refusal as refusal:
             if "ensurepip" in refusal.wrong:
-                refusal.way_out = (
-                    "Install Python's venv module (Debian, Ubuntu: sudo apt install python3-venv)."
-                )
+                refusal.way_out = "Install Python's venv module (Debian, Ubuntu: sudo apt install python3-venv)."
             raise
         log.replace(LOG)
     stamp.touch()

@@ -15,6 +15,7 @@ from pathlib import Path
 from types import FrameType
 from typing import TextIO
 
+ROOT = Path(__file__).resolve().parent.parent
 QUIET_SECONDS = 1.0  # a step that is done by then shows its closing line only
 REPEAT_SECONDS = 15.0  # how often a long step says that it goes on, where lines cannot be overwritten
 TAIL_LINES = 12
@@ -200,9 +201,7 @@ def _failure(argv: Sequence[str | Path], code: int, tail: Sequence[str]) -> Refu
     if "No space left on device" in text:
         return Refusal(wrong, "The disk is full: free some space, then run this command again.")
     if "Read-only file system" in text:
-        return Refusal(
-            wrong, "The folder cannot be written to: copy the project to a writable place and start there."
-        )
+        return Refusal(wrong, "The folder cannot be written to: copy the project to a writable place and start there.")
     return Refusal(
         wrong, "Put right what the last lines say, then run this command again; it goes on where it stopped."
     )

@@ -22,7 +22,7 @@ def take(data: Path, address: str, stop: StopSwitch) -> int:
     with Step("Waiting for the last run's processes to end", "The last run's processes have ended") as step:
         while not _try(descriptor):
             owner = _owner(data)
-            if owner is not None and _lives(owner[0]) or step.seconds > WAIT_SECONDS:
+            if (owner is not None and _lives(owner[0])) or step.seconds > WAIT_SECONDS:
                 os.close(descriptor)
                 raise _already_running(data, owner)
             step.tick()

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import argparse
 import errno
+import os
 import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from deploy.console import Refusal
+from deploy.console import ROOT, Refusal
 
-ROOT = Path(__file__).resolve().parent.parent
 DEMO_SUFFIXES = (".csv", ".tsv", ".jsonl", ".json", ".parquet", ".txt", ".zip")
 
 
@@ -63,16 +63,14 @@ def _parser() -> argparse.ArgumentParser:
         description="Set Annotator up on this machine and run it. Ctrl-C stops it.",
         epilog="Everything else is configured by environment variables: see docs/configuration.md.",
     )
-    parser.add_argument("--port", type=_port, default=8000, help="port of the web server (default: 8000)")
     add = parser.add_argument
     add("--port", type=_port, default=8000, help="port of the web server (default: 8000)")
     add("--host", default="127.0.0.1", help="address to listen on (default: 127.0.0.1, this machine only)")
-    add("--data", type=Path, default=ROOT / "data", metavar="DIR", help="data folder (default: data)")
+    data = ROOT / (os.environ.get("ANNOTATOR_DATA_DIR") or "data")
+    add("--data", type=Path, default=data, metavar="DIR", help="data folder (default: data)")
     demo = parser.add_mutually_exclusive_group()
     demo.add_argument("--no-demo", action="store_true", help="make no demo project on the first start")
-    demo.add_argument(
-        "--demo", type=Path, metavar="FILE", help="make a demo project from a CSV, JSONL or zip"
-    )
+    demo.add_argument("--demo", type=Path, metavar="FILE", help="make a demo project from a CSV, JSONL or zip")
     return parser
 
 
@@ -101,9 +99,7 @@ def refuse_taken_port(options: Options) -> None:
 def _refusal_to_listen(options: Options, error: OSError) -> Refusal:
     if error.errno == errno.EADDRINUSE:
         other = options.port + 1 if options.port < 65535 else 8000
-        return Refusal(
-            f"Port {options.port} is taken by another program.", f"Choose another: ./start --port {other}"
-        )
+        return Refusal(f"Port {options.port} is taken by another program.", f"Choose another: ./start --port {other}")
     if error.errno == errno.EACCES:
         wrong = f"Port {options.port} needs rights that this user does not have."
         return Refusal(wrong, "Choose one above 1023: ./start --port 8000")
