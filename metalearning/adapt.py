@@ -1,0 +1,202 @@
+"""Adapt: from a project's label names and answers so far to a model of it, in milliseconds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from metalearning import calibration, crossval
+from metalearning.experts import Answers, Experts, Head, fit_experts, weigh
+from metalearning.gate import Features, Gate, Trust, features, mean_margin
+from metalearning.graph import votes
+from metalearning.heads import centred, name_vectors, names_to_text
+from metalearning.pool import Pool
+from metalearning.vectors import Rows
+
+
+@dataclass(frozen=True)
+class Config:
+    """The recipe's constants. The defaults were found on development data; a project need not touch them."""
+
+    strength: float = 3.0
+    """C of both regressions: how far answers may pull a head from its prior."""
+    iterations: int = 40
+    fold_iterations: int = 20
+    name_share: float = 0.25
+    smoothing: float = 2.0
+    """Weight of the neighbours until there are enough answers to choose it."""
+    smoothing_choices: tuple[tuple[float, float], ...] = ((0.0, -2.0), (1.0, -0.5), (2.0, 0.0), (4.0, -0.5))
+    """Weights to choose from by cross-validation, each with its log-prior."""
+    choose_from: int = 20
+    """Answers from which the weight of the neighbours is chosen."""
+    choose_again: int = 50
+    """Further answers after which it is chosen again."""
+    folds: int = 4
+    graph_cells: int = 20_000_000
+    """items * labels up to which the graph is used; beyond it predictions are made in blocks, without neighbours."""
+
+
+@dataclass(frozen=True, eq=False)
+class Adaptation:
+    """A project's model: everything that `predict` needs beside the pool. `metalearning.snapshot` stores it."""
+
+    label_count: int
+    answers: Answers
+    names: Float[np.ndarray, "labels dim"]
+    """Centred names after `names_to_text`; zero rows for labels without a name."""
+    experts: Experts
+    head: Head
+    features: Features
+    trust: Trust
+    smoothing: float
+    smoothing_chosen_at: int
+    """Answers there were when `smoothing` was chosen; 0 if it is still the default."""
+    calibration: calibration.Calibration
+    held_out: crossval.HeldOut | None
+    """What models that had not seen them said of the answers; None with too few answers."""
+    config: Config = field(default_factory=Config)
+
+    @property
+    def informed(self) -> bool:
+        """Whether there is anything to predict from: a label name or an answer."""
+        return bool(self.label_count and (len(self.answers) or self.names.any()))
+
+    @property
+    def clamped(self) -> tuple[Rows, Float[np.ndarray, "rows labels"]]:
+        """The answered rows, each once, with the share of the votes for each label."""
+        return votes(self.answers.rows, self.answers.label_ids, self.answers.weights, self.label_count)
+
+
+def adapt(
+    pool: Pool,
+    names: Float[np.ndarray, "labels dim"] | None,
+    rows: Rows,
+    label_ids: Rows,
+    label_count: int,
+    *,
+    generator: np.random.Generator,
+    weights: Float[np.ndarray, " rows"] | None = None,
+    gate: Gate | None = None,
+    config: Config | None = None,
+    warm: Adaptation | None = None,
+) -> Adaptation:
+    """The project's model after the answers `label_ids` (in [0, label_count)) to the items at `rows`.
+
+    `names` are the embedded label names or descriptions, a zero row for a label without one, None where items and names
+    have no common encoder (images). Without answers the names alone predict; without either nothing is claimed.
+    `weights` are the answers' (1 each if None). `warm` is the previous adaptation: it saves iterations, and a change of
+    the labels or the items since then only makes it save fewer. `generator` deals the answers into folds.
+
+    Raises `ValueError` for a label id or row outside its range.
+    """
+    config = config or Config()
+    gate = gate or Gate()
+    answers = _checked(pool, rows, label_ids, weights, label_count)
+    vectors = _centred_names(pool, names, label_count, config)
+    x = pool.vectors(answers.rows)
+    seen = np.bincount(answers.label_ids, minlength=label_count) > 0
+    silent = ~(seen | vectors.any(axis=1))
+    judged = _judge(pool, x, answers, vectors)
+    trust = gate.trust(judged, has_names=bool(vectors.any()))
+    experts = fit_experts(
+        x,
+        answers,
+        vectors,
+        pool.mean,
+        iterations=config.iterations,
+        strength=config.strength,
+        logistic_too=bool(trust[2]),
+        warm=_grown(warm, label_count, pool),
+    )
+    adaptation = Adaptation(
+        label_count=label_count,
+        answers=answers,
+        names=vectors,
+        experts=experts,
+        head=weigh(experts, trust, silent),
+        features=judged,
+        trust=trust,
+        smoothing=config.smoothing if warm is None else warm.smoothing,
+        smoothing_chosen_at=0 if warm is None else min(warm.smoothing_chosen_at, len(answers)),
+        calibration=calibration.PRIOR,
+        held_out=None,
+        config=config,
+    )
+    return _learn_from_held_out(pool, adaptation, silent, generator)
+
+
+def _learn_from_held_out(
+    pool: Pool, adaptation: Adaptation, silent: Bool[np.ndarray, " labels"], generator: np.random.Generator
+) -> Adaptation:
+    """Choose the neighbours' weight and calibrate, on answers that the judged models had not seen."""
+    config, count = adaptation.config, len(adaptation.answers)
+    if len(np.unique(adaptation.answers.rows)) < config.choose_from or adaptation.label_count < 2:
+        return adaptation
+    due = not adaptation.smoothing_chosen_at or count >= adaptation.smoothing_chosen_at + config.choose_again
+    usable = pool.graph is not None and len(pool) * adaptation.label_count <= config.graph_cells
+    choices = config.smoothing_choices if due else ((adaptation.smoothing, 0.0),)
+    best = crossval.best_smoothing(
+        pool if usable else Pool(pool.x),
+        adaptation.answers,
+        adaptation.names,
+        pool.mean,
+        adaptation.trust,
+        choices if usable else ((0.0, 0.0),),
+        folds=config.folds,
+        iterations=config.fold_iterations,
+        strength=config.strength,
+        generator=generator,
+    )
+    return replace(
+        adaptation,
+        smoothing=best.smoothing if usable else adaptation.smoothing,
+        smoothing_chosen_at=count if due and usable else adaptation.smoothing_chosen_at,
+        calibration=calibration.fit(best.logits, best.answers.label_ids, best.answers.weights),
+        held_out=best,
+    )
+
+
+def _checked(
+    pool: Pool, rows: Rows, label_ids: Rows, weights: Float[np.ndarray, " rows"] | None, label_count: int
+) -> Answers:
+    rows, label_ids = np.asarray(rows, dtype=np.intp), np.asarray(label_ids, dtype=np.intp)
+    if len(rows) != len(label_ids):
+        raise ValueError(f"There are {len(rows)} rows but {len(label_ids)} label ids.")
+    for given, limit, what in ((rows, len(pool), "row"), (label_ids, label_count, "label id")):
+        if len(given) and not (given.min() >= 0 and given.max() < limit):
+            raise ValueError(f"A {what} lies outside [0, {limit}): {given.min()} to {given.max()} were given.")
+    counted = np.ones(len(rows), dtype=np.float32) if weights is None else np.asarray(weights, dtype=np.float32)
+    return Answers(rows, label_ids, counted)
+
+
+def _centred_names(
+    pool: Pool, names: Float[np.ndarray, "labels dim"] | None, label_count: int, config: Config
+) -> Float[np.ndarray, "labels dim"]:
+    if names is None:
+        return np.zeros((label_count, pool.x.shape[1]), dtype=np.float32)
+    if len(names) != label_count:
+        raise ValueError(f"There are {len(names)} names for {label_count} labels; give a zero row where there is none.")
+    vectors = name_vectors(np.asarray(names, dtype=np.float32), pool.mean)
+    return names_to_text(pool.sample_centred, vectors, share=config.name_share)
+
+
+def _judge(
+    pool: Pool, x: Float[np.ndarray, "rows dim"], answers: Answers, names: Float[np.ndarray, "labels dim"]
+) -> Features:
+    if not len(names):
+        return np.zeros(9, dtype=np.float32)
+    margin = mean_margin(pool.sample_centred @ names.T) if names.any() else 0.0
+    return features(centred(x, pool.mean), answers.label_ids, answers.weights, names, margin)
+
+
+def _grown(warm: Adaptation | None, label_count: int, pool: Pool) -> Experts | None:
+    """The previous heads with a zero row for each label added since; None if they fit this pool no longer."""
+    if warm is None or warm.label_count > label_count or warm.names.shape[1] != pool.x.shape[1]:
+        return None
+    if warm.label_count == label_count:
+        return warm.experts
+    added = ((0, label_count - warm.label_count), (0, 0))
+    heads = (warm.experts.names, warm.experts.prototypes, warm.experts.logistic, warm.experts.proximal)
+    return Experts(warm.experts.mean, *(np.pad(head, added) for head in heads))

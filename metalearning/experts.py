@@ -1,0 +1,130 @@
+"""Experts: four heads fitted to the same answers, and the single linear head that a weighing of them amounts to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+
+from metalearning.gate import Trust
+from metalearning.heads import Weights, centred, fit_linear, label_sums, linear, prototypes, without_bias
+from metalearning.vectors import Rows, log_softmax
+
+SCALE = 10.0
+"""Logits per unit of cosine."""
+UNSEEN = -4.0
+"""What logistic regression says of a label without answers: it has no reason to speak of it, nor to exclude it."""
+SILENT = -12.0
+"""The logit of a label with neither name nor answers: no evidence at all, so it must not win over a weak dislike."""
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What people said: parallel arrays. A row may occur several times (several people), with any positive weight."""
+
+    rows: Rows
+    label_ids: Rows
+    weights: Float[np.ndarray, " rows"]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, which: Rows) -> Answers:
+        return Answers(self.rows[which], self.label_ids[which], self.weights[which])
+
+
+@dataclass(frozen=True)
+class Experts:
+    """The four heads, each a row per label: names, prototypes and proximal on centred items, logistic on plain ones."""
+
+    mean: Float[np.ndarray, " dim"]
+    names: Weights
+    prototypes: Weights
+    logistic: Weights
+    proximal: Weights
+
+    def logits(self, x: Float[np.ndarray, "items dim"]) -> Float[np.ndarray, "4 items labels"]:
+        """Each expert's log-probabilities, in the order of `gate.EXPERTS`: what a gate is trained on."""
+        z = centred(x, self.mean)
+        heads = ((z, self.names), (z, self.prototypes), (x, self.logistic), (z, self.proximal))
+        return np.stack([log_softmax(linear(inputs, head)) for inputs, head in heads])
+
+
+@dataclass(frozen=True)
+class Head:
+    """Two linear heads whose logits are added: one on centred items, one (often nothing) on plain ones.
+
+    A sum of weighted log-probabilities differs from the sum of weighted logits only by a number per item, which softmax
+    ignores; so four experts cost one matrix product over the pool.
+    """
+
+    mean: Float[np.ndarray, " dim"]
+    on_centred: Weights
+    on_plain: Weights | None
+
+    def logits(self, x: Float[np.ndarray, "items dim"]) -> Float[np.ndarray, "items labels"]:
+        """Logits of float32 embeddings."""
+        total = linear(centred(x, self.mean), self.on_centred)
+        return total if self.on_plain is None else total + linear(x, self.on_plain)
+
+
+def fit_experts(
+    x: Float[np.ndarray, "rows dim"],
+    answers: Answers,
+    names: Float[np.ndarray, "labels dim"],
+    mean: Float[np.ndarray, " dim"],
+    *,
+    iterations: int,
+    strength: float = 3.0,
+    logistic_too: bool = True,
+    warm: Experts | None = None,
+) -> Experts:
+    """All four fitted to the answers, whose embeddings are `x`; `names` are centred, zero rows for labels without one.
+
+    Logistic regression is left at zero unless `logistic_too`: it is the one that may be given no trust at all.
+    """
+    z = centred(x, mean)
+    label_count = len(names)
+    sums = label_sums(z, answers.label_ids, label_count, answers.weights)
+    by_prototype = without_bias(SCALE * prototypes(sums, names))
+    logistic = np.zeros_like(by_prototype)
+    if logistic_too and len(answers):
+        start = None if warm is None else warm.logistic.copy()
+        if start is not None:
+            start[start[:, -1] == UNSEEN] = 0
+        logistic = fit_linear(
+            x,
+            answers.label_ids,
+            answers.weights,
+            logistic,
+            strength=strength,
+            iterations=iterations,
+            warm=start,
+        )
+        unseen = np.bincount(answers.label_ids, minlength=label_count) == 0
+        logistic[unseen, -1] += UNSEEN
+    return Experts(
+        mean,
+        without_bias(SCALE * names),
+        by_prototype,
+        logistic,
+        fit_linear(
+            z,
+            answers.label_ids,
+            answers.weights,
+            by_prototype,
+            strength=strength,
+            iterations=iterations,
+            warm=None if warm is None else warm.proximal,
+        ),
+    )
+
+
+def weigh(experts: Experts, trust: Trust, silent: Float[np.ndarray, " labels"]) -> Head:
+    """The one head that says what the four experts say together; `silent` is true of labels nothing is known of."""
+    on_centred = trust[0] * experts.names + trust[1] * experts.prototypes + trust[3] * experts.proximal
+    on_centred[silent] = 0
+    on_centred[silent, -1] = SILENT
+    on_plain = trust[2] * experts.logistic if trust[2] else None
+    return Head(experts.mean, on_centred, on_plain)

@@ -1,0 +1,64 @@
+"""Snapshot: an adaptation as named arrays, to be stored with `numpy.savez` and read back later."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from metalearning.adapt import Adaptation, Config
+from metalearning.calibration import Calibration
+from metalearning.crossval import HeldOut
+from metalearning.experts import Answers, Experts, weigh
+
+Arrays = Mapping[str, np.ndarray]
+EXPERT_FIELDS = ("mean", "names", "prototypes", "logistic", "proximal")
+
+
+def to_arrays(adaptation: Adaptation) -> dict[str, np.ndarray]:
+    """Everything but the configuration, which belongs to the code."""
+    stored = {f"expert_{name}": getattr(adaptation.experts, name) for name in EXPERT_FIELDS}
+    stored |= {
+        "label_count": np.array(adaptation.label_count),
+        "rows": adaptation.answers.rows,
+        "label_ids": adaptation.answers.label_ids,
+        "weights": adaptation.answers.weights,
+        "names": adaptation.names,
+        "features": adaptation.features,
+        "trust": adaptation.trust,
+        "smoothing": np.array(adaptation.smoothing),
+        "smoothing_chosen_at": np.array(adaptation.smoothing_chosen_at),
+        "temperature": np.array(adaptation.calibration.temperature),
+    }
+    if adaptation.held_out is not None:
+        stored |= {
+            "held_out_logits": adaptation.held_out.logits,
+            "held_out_smoothing": np.array(adaptation.held_out.smoothing),
+        }
+    return stored
+
+
+def from_arrays(stored: Arrays, config: Config | None = None) -> Adaptation:
+    """The adaptation that `to_arrays` took apart; predicts the same to the last bit. `stored` may be an open npz."""
+    answers = Answers(stored["rows"], stored["label_ids"], stored["weights"])
+    experts = Experts(*(stored[f"expert_{name}"] for name in EXPERT_FIELDS))
+    names, trust = stored["names"], stored["trust"]
+    label_count = int(stored["label_count"])
+    silent = ~((np.bincount(answers.label_ids, minlength=label_count) > 0) | names.any(axis=1))
+    held_out = None
+    if "held_out_logits" in stored:
+        held_out = HeldOut(answers, stored["held_out_logits"], float(stored["held_out_smoothing"]))
+    return Adaptation(
+        label_count=label_count,
+        answers=answers,
+        names=names,
+        experts=experts,
+        head=weigh(experts, trust, silent),
+        features=stored["features"],
+        trust=trust,
+        smoothing=float(stored["smoothing"]),
+        smoothing_chosen_at=int(stored["smoothing_chosen_at"]),
+        calibration=Calibration(float(stored["temperature"])),
+        held_out=held_out,
+        config=config or Config(),
+    )
