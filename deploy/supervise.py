@@ -139,7 +139,7 @@ def _workers(options: Options, environ: Mapping[str, str]) -> list[Child]:
     python, logs = sys.executable, options.data / "logs"
     celery = [python, "-m", "celery", "-A", "annotator.celery:app"]
     # Processes, not threads: only a process can be ended in the middle of a job.
-    worker = [*celery, "worker", "--pool", "prefork", "--concurrency", "2", "--loglevel", "INFO"]
+    worker = [*celery, "worker", "--pool", "prefork", "--concurrency", "2", "--loglevel", "WARNING"]
     worker += ["--without-gossip", "--without-mingle", "--without-heartbeat"]
     beat = [*celery, "beat", "--loglevel", "WARNING", "--pidfile", ""]
     web = [python, "-m", "granian", "--interface", "asginl", "--workers", "2", "--respawn-failed-workers"]
