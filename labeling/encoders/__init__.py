@@ -1,0 +1,92 @@
+"""Encoders: what turns texts and images into vectors; which one suits a project, and loading it once.
+
+Importing this package loads no model and no torch: the web process never needs either.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+
+from labeling.encoders.base import Encoder, EncoderUnavailable, UnknownEncoder, Vectors
+from labeling.encoders.hub import PREFIX
+
+__all__ = ["Encoder", "EncoderUnavailable", "UnknownEncoder", "Vectors", "check", "choose", "get", "KNOWN", "SAMPLE"]
+
+KNOWN = {
+    "minilm": "text",
+    "multilingual": "text",
+    "efficientnet-lite0": "image",
+    "pixels": "image",
+    "imported": "",
+}
+SAMPLE = 200  # items are enough to choose by
+MOSTLY = 0.8  # the share of Latin script in a sample above which it is "mostly Latin", and of drawings likewise
+
+_loaded: dict[str, Encoder] = {}
+_loading = threading.Lock()
+
+
+def choose(sample: Sequence[str] | Sequence[bytes], modality: str) -> str:
+    """The name of the encoder that suits items like these.
+
+    Texts (modality "text"): minilm for English, multilingual for other languages and scripts. Image files
+    (modality "image"): pixels for drawings of at most 32 pixels, efficientnet-lite0 for all else.
+    """
+    if modality == "text":
+        from labeling.encoders.scripts import latin_share, looks_english
+
+        texts = [item for item in sample if isinstance(item, str)]
+        return "minilm" if latin_share(texts) >= MOSTLY and looks_english(texts) else "multilingual"
+    from labeling.encoders.drawings import is_drawing
+
+    drawings = [is_drawing(item) for item in sample if isinstance(item, bytes)]
+    return "pixels" if drawings and sum(drawings) >= MOSTLY * len(drawings) else "efficientnet-lite0"
+
+
+def check(name: str, modality: str) -> None:
+    """Raise UnknownEncoder unless `name` is an encoder for items of this modality. Loads nothing."""
+    if name.startswith(PREFIX) and len(name) > len(PREFIX) and modality == "text":
+        return
+    if KNOWN.get(name) not in ("", modality):
+        raise UnknownEncoder(name, [known for known, kind in KNOWN.items() if kind in ("", modality)])
+
+
+def get(name: str) -> Encoder:
+    """The encoder of this name, loaded once per process.
+
+    Raises UnknownEncoder, or EncoderUnavailable where it can't be had.
+    """
+    with _loading:
+        if name not in _loaded:
+            _loaded[name] = _load(name)
+        return _loaded[name]
+
+
+def _load(name: str) -> Encoder:
+    # Imported here, so that a worker that encodes Chinese never loads the network for photos.
+    if name == "minilm":
+        from labeling.encoders.minilm import MiniLM
+
+        return MiniLM()
+    if name == "multilingual":
+        from labeling.encoders.multilingual import Multilingual
+
+        return Multilingual()
+    if name == "efficientnet-lite0":
+        from labeling.encoders.efficientnet import EfficientNetLite0
+
+        return EfficientNetLite0()
+    if name == "pixels":
+        from labeling.encoders.drawings import Pixels
+
+        return Pixels()
+    if name == "imported":
+        from labeling.encoders.imported import Imported
+
+        return Imported()
+    if name.startswith(PREFIX):
+        from labeling.encoders.hub import SentenceTransformersModel
+
+        return SentenceTransformersModel(name)
+    raise UnknownEncoder(name, list(KNOWN))
