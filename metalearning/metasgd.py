@@ -1,0 +1,53 @@
+"""Meta-SGD: MAML whose inner rates are learned, one for each parameter (Li, Zhou, Chen & Li 2017, eq. 4 and alg. 1).
+
+inner   theta_i' = theta - alpha * grad L_i(theta)                  * is element by element
+outer   (theta, alpha) <- (theta, alpha) - beta grad mean_i L_i(theta_i')
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from metalearning.episodes import Episode, Examples
+from metalearning.networks import Features, Params, leaves, losses, predict, start
+from metalearning.outer import mean_gradient
+
+RATE = "rate."
+
+
+def with_rates(params: Params, rate: float) -> Params:
+    """theta and alpha in one dict: `rate.NAME` beside each `NAME`, all equal to `rate` at the start."""
+    return params | {RATE + name: torch.full_like(value, rate) for name, value in params.items()}
+
+
+def split(params: Params) -> tuple[Params, Params]:
+    """(theta, alpha), both by the names of theta."""
+    theta = {name: value for name, value in params.items() if not name.startswith(RATE)}
+    return theta, {name: params[RATE + name] for name in theta}
+
+
+def adapt(params: Params, rates: Params, support: Examples, features: Features, *, steps: int) -> Params:
+    """theta' after `steps` steps, still a function of theta and alpha (which must belong to a graph)."""
+    for _ in range(steps):
+        loss = losses(predict(params, support.inputs, features), support.targets).sum()
+        grads = torch.autograd.grad(loss, list(params.values()), create_graph=True, materialize_grads=True)
+        params = {name: value - rates[name] * grad for (name, value), grad in zip(params.items(), grads, strict=True)}
+    return params
+
+
+def query_loss(theta_and_rates: Params, episode: Episode, features: Features, *, steps: int) -> Tensor:
+    """L_i(theta_i'), one value per episode."""
+    theta, alpha = split(theta_and_rates)
+    shape = episode.weight.shape
+    begin, rates = start(theta, episode.outputs, shape), start(alpha, episode.outputs, shape)
+    adapted = adapt(begin, rates, episode.support, features, steps=steps)
+    return losses(predict(adapted, episode.query.inputs, features), episode.query.targets)
+
+
+def meta_grad(params: Params, episodes: Sequence[Episode], features: Features, *, steps: int) -> tuple[Tensor, Params]:
+    """The outer loss and its gradient with respect to theta and alpha; `params` come from `with_rates`."""
+    theta_and_rates = leaves(params)
+    return mean_gradient(
+        theta_and_rates, episodes, lambda episode: query_loss(theta_and_rates, episode, features, steps=steps)
+    )

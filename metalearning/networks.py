@@ -1,0 +1,217 @@
+"""Networks as pure functions of a dict of tensors: a head on embeddings, an MLP and Conv-4.
+
+A network is its `Features`: `features(params, inputs) -> (..., items, width)`. The last layer is always linear and
+always called `head.weight`, `head.bias`, so that an algorithm may treat the head apart from the body (ANIL), compute
+it (ProtoMAML) or ignore it (ProtoNet).
+
+Heads and MLPs also accept parameters and inputs with leading dimensions, one entry for each episode of a stack; Conv-4
+does not (a grouped convolution over episodes is slower on a CPU than a loop).
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from itertools import pairwise
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+Params = dict[str, Tensor]
+Features = Callable[[Params, Tensor], Tensor]
+Statistics = list[tuple[Tensor, Tensor]]
+
+HEAD_WEIGHT, HEAD_BIAS = "head.weight", "head.bias"
+BATCH_NORM_EPS = 1e-5
+
+
+class HeadDoesNotFit(ValueError):
+    """The head has a fixed number of outputs and the episode needs another number."""
+
+    def __init__(self, rows: int, outputs: int) -> None:
+        super().__init__(
+            f"the head has {rows} outputs and the episode needs {outputs}: "
+            "start from a head of one row, which all classes share, or draw episodes of that way"
+        )
+
+
+# Parameters ---------------------------------------------------------------------------------------------------------
+
+
+def leaves(params: Params) -> Params:
+    """The same numbers as fresh leaves of the autograd graph."""
+    return {name: value.detach().requires_grad_() for name, value in params.items()}
+
+
+def start(params: Params, outputs: int, episodes: Sequence[int] = ()) -> Params:
+    """Where an episode's inner loop starts: one copy of `params` per episode, with a head of `outputs` rows.
+
+    A head with one row is shared by all classes (Ye & Chao 2022, "How to train your MAML to excel"): it serves any
+    number of classes, and no class depends on the order in which the labels were listed.
+    `episodes` is () or (episodes,). The copies are views: gradients come back summed.
+    """
+    rows = params[HEAD_WEIGHT].shape[0]
+    if rows not in (1, outputs):
+        raise HeadDoesNotFit(rows, outputs)
+
+    def view(name: str, value: Tensor) -> Tensor:
+        shape = (outputs, *value.shape[1:]) if name in (HEAD_WEIGHT, HEAD_BIAS) else value.shape
+        return value.expand(*episodes, *shape)
+
+    return {name: view(name, value) for name, value in params.items()}
+
+
+def body_of(params: Params) -> Params:
+    """The parameters below the head."""
+    return {name: value for name, value in params.items() if name not in (HEAD_WEIGHT, HEAD_BIAS)}
+
+
+def head_of(params: Params) -> Params:
+    """The last layer's parameters."""
+    return {HEAD_WEIGHT: params[HEAD_WEIGHT], HEAD_BIAS: params[HEAD_BIAS]}
+
+
+# Forward ------------------------------------------------------------------------------------------------------------
+
+
+def linear(inputs: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """(..., items, width), (..., outputs, width), (..., outputs) -> (..., items, outputs)"""
+    return inputs @ weight.mT + bias.unsqueeze(-2)
+
+
+def predict(params: Params, inputs: Tensor, features: Features) -> Tensor:
+    """Logits, or the regression's outputs: (..., items, outputs)."""
+    return linear(features(params, inputs), params[HEAD_WEIGHT], params[HEAD_BIAS])
+
+
+def embeddings(params: Params, vectors: Tensor) -> Tensor:
+    """The features of a head on embeddings: the embeddings."""
+    return vectors
+
+
+def mlp(params: Params, inputs: Tensor) -> Tensor:
+    """Hidden layers `body.0`, `body.1`, ..., each followed by a ReLU."""
+    hidden = inputs
+    for layer in range(sum(name.endswith(".weight") and name.startswith("body.") for name in params)):
+        hidden = linear(hidden, params[f"body.{layer}.weight"], params[f"body.{layer}.bias"]).relu()
+    return hidden
+
+
+def conv4(params: Params, images: Tensor, statistics: Statistics | None = None) -> Tensor:
+    """Four blocks of 3x3 convolution with stride 2, batch norm and ReLU, then the mean over the image.
+
+    images (items, channels, height, width) of any size -> (items, filters). Finn et al. 2017, appendix A.1, with the
+    mean instead of flattening, so that the size of the image is free.
+    Without `statistics` each batch is normalised by its own mean and variance: predictions for one item then depend
+    on the others of the batch ("transductive"). With those of the support set they do not.
+    """
+    hidden = images
+    for block in range(4):
+        hidden, _ = _conv_block(params, hidden, block, statistics)
+    return hidden.mean((-2, -1))
+
+
+def conv4_statistics(params: Params, images: Tensor) -> Statistics:
+    """Each block's mean and variance over these images, to normalise other images with."""
+    hidden, statistics = images, []
+    for block in range(4):
+        hidden, moments = _conv_block(params, hidden, block, None)
+        statistics.append(moments)
+    return statistics
+
+
+def _conv_block(
+    params: Params, images: Tensor, block: int, statistics: Statistics | None
+) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+    convolve = _convolve_few_channels if images.shape[1] <= 4 else _convolve
+    hidden = convolve(images, params[f"body.{block}.weight"])
+    normalised, moments = batch_norm(
+        hidden,
+        params[f"body.{block}.scale"],
+        params[f"body.{block}.shift"],
+        statistics[block] if statistics else None,
+    )
+    return normalised.relu(), moments
+
+
+def _convolve(images: Tensor, weight: Tensor) -> Tensor:
+    return F.conv2d(images, weight, stride=2, padding=1)
+
+
+def _convolve_few_channels(images: Tensor, weight: Tensor) -> Tensor:
+    """The same as a product of patches: with one to four channels the convolution's kernels leave the CPU idle.
+
+    The result lies in memory with the channels last, which the blocks above keep.
+    """
+    height, width = (images.shape[2] + 1) // 2, (images.shape[3] + 1) // 2
+    patches = F.unfold(images, 3, padding=1, stride=2).mT  # (items, height * width, channels * 9)
+    flat = patches @ weight.flatten(1).mT  # (items, height * width, filters)
+    return flat.unflatten(1, (height, width)).permute(0, 3, 1, 2)
+
+
+def batch_norm(
+    images: Tensor, scale: Tensor, shift: Tensor, moments: tuple[Tensor, Tensor] | None = None
+) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+    """Normalise each channel of (items, channels, height, width) over items and pixels; also the moments used.
+
+    Ioffe & Szegedy 2015, algorithm 1. Written by hand because `F.batch_norm` under `vmap` gives second derivatives
+    that are silently wrong by several percent; this one is right with and without. The moments are taken in float32
+    at least: in bfloat16 the variance of a few hundred pixels has two digits.
+    """
+    items, channels, height, width = images.shape
+    flat = images.permute(0, 2, 3, 1).reshape(-1, channels)  # (items * height * width, channels)
+    if moments is None:
+        exact = flat.float() if flat.dtype == torch.bfloat16 else flat
+        mean = exact.mean(0)
+        moments = (mean, (exact - mean).square().mean(0))
+    mean, variance = moments
+    gain = scale * (variance + BATCH_NORM_EPS).rsqrt()
+    out = (flat - mean.to(flat.dtype)) * gain.to(flat.dtype) + shift.to(flat.dtype)
+    return out.view(items, height, width, channels).permute(0, 3, 1, 2), moments
+
+
+# Loss ---------------------------------------------------------------------------------------------------------------
+
+
+def losses(outputs: Tensor, targets: Tensor) -> Tensor:
+    """One mean loss per episode: cross-entropy for class numbers, mean squared error for real targets.
+
+    outputs (*episodes, items, outputs); targets (*episodes, items) integers, or real of the outputs' shape.
+    """
+    if targets.is_floating_point():
+        return (outputs - targets).square().mean((-2, -1))
+    own = outputs.gather(-1, targets.unsqueeze(-1)).squeeze(-1)
+    return (outputs.logsumexp(-1) - own).mean(-1)
+
+
+# Initial parameters -------------------------------------------------------------------------------------------------
+
+
+def init_head(width: int, outputs: int = 1) -> Params:
+    """A head of zeros. One row (the default) is shared by all classes, see `start`."""
+    return {HEAD_WEIGHT: torch.zeros(outputs, width), HEAD_BIAS: torch.zeros(outputs)}
+
+
+def init_mlp(sizes: Sequence[int], generator: torch.Generator, outputs: int = 1) -> Params:
+    """Hidden layers of `sizes` (the first is the inputs' width), uniform as He et al. 2015, and a small random head."""
+    params: Params = {}
+    for layer, (fan_in, fan_out) in enumerate(pairwise(sizes)):
+        params[f"body.{layer}.weight"] = _uniform((fan_out, fan_in), (6 / fan_in) ** 0.5, generator)
+        params[f"body.{layer}.bias"] = torch.zeros(fan_out)
+    params[HEAD_WEIGHT] = _uniform((outputs, sizes[-1]), sizes[-1] ** -0.5, generator)
+    params[HEAD_BIAS] = torch.zeros(outputs)
+    return params
+
+
+def init_conv4(channels: int, filters: int, generator: torch.Generator, outputs: int = 1) -> Params:
+    """Convolutions without bias, which the batch norm behind each would take out again; a head of zeros."""
+    params: Params = {}
+    for block in range(4):
+        fan_in = 9 * (channels if block == 0 else filters)
+        weight = _uniform((filters, fan_in // 9, 3, 3), (6 / fan_in) ** 0.5, generator)
+        params[f"body.{block}.weight"] = weight.contiguous(memory_format=torch.channels_last)
+        params[f"body.{block}.scale"] = torch.ones(filters)
+        params[f"body.{block}.shift"] = torch.zeros(filters)
+    return params | init_head(filters, outputs)
+
+
+def _uniform(shape: Iterable[int], bound: float, generator: torch.Generator) -> Tensor:
+    return (torch.rand(tuple(shape), generator=generator) * 2 - 1) * bound

@@ -1,0 +1,96 @@
+"""The networks against torch's own layers, and what they promise beyond them."""
+
+from functools import partial
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from metalearning.networks import (
+    batch_norm,
+    conv4,
+    conv4_statistics,
+    init_conv4,
+    init_head,
+    init_mlp,
+    losses,
+    mlp,
+    start,
+)
+from tests.metalearning import plain
+
+
+def some(*shape: int, seed: int = 0) -> Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed)).double()
+
+
+def second_derivative(norm: str, images: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
+    """The gradient of |gradient|^2 by the scale, where the loss is not linear in it."""
+
+    def loss(gain: Tensor) -> Tensor:
+        if norm == "ours":
+            out = batch_norm(images, gain, shift)[0]
+        else:
+            out = F.batch_norm(images, None, None, gain, shift, training=True)
+        return (out.sin() * images).sum()
+
+    grad = torch.func.grad(loss)
+    return torch.func.grad(lambda gain: grad(gain).square().sum())(scale)
+
+
+def test_batch_norm_equals_torch_to_the_second_derivative_and_under_vmap() -> None:
+    images, scale, shift = some(4, 5, 3, 6, 2), some(4, 3, seed=1), some(3, seed=2)
+    ours, theirs = batch_norm(images[0], scale[0], shift)[0], F.batch_norm(images[0], None, None, scale[0], shift, True)
+    assert torch.allclose(ours, theirs, atol=1e-12)
+    one_by_one = torch.stack([second_derivative("torch", x, s, shift) for x, s in zip(images, scale, strict=True)])
+    at_once = torch.func.vmap(partial(second_derivative, "ours", shift=shift))(images, scale)
+    assert torch.allclose(at_once, one_by_one, rtol=1e-10)
+
+
+@pytest.mark.parametrize("size", [(1, 28, 28), (1, 17, 9), (3, 32, 20), (5, 8, 8)])
+def test_conv4_equals_plain_convolutions_for_any_image_size(size: tuple[int, int, int]) -> None:
+    params = {k: v.double() for k, v in init_conv4(size[0], 4, torch.Generator().manual_seed(0)).items()}
+    images = some(6, *size)
+    assert torch.allclose(conv4(params, images), plain.body(params, images), atol=1e-12)
+
+
+def test_with_the_supports_statistics_an_item_does_not_depend_on_its_batch() -> None:
+    params = {k: v.double() for k, v in init_conv4(1, 4, torch.Generator().manual_seed(0)).items()}
+    support, queries = some(10, 1, 12, 12), some(7, 1, 12, 12, seed=1)
+    statistics = conv4_statistics(params, support)
+    together = conv4(params, queries, statistics)
+    alone = torch.cat([conv4(params, query.unsqueeze(0), statistics) for query in queries])
+    assert torch.allclose(together, alone, atol=1e-12)
+    assert not torch.allclose(together, conv4(params, queries), atol=1e-3)
+    assert torch.allclose(conv4(params, support, statistics), conv4(params, support), atol=1e-12)
+
+
+def test_an_mlp_runs_a_stack_of_parameters_side_by_side() -> None:
+    params = {k: some(3, *v.shape) for k, v in init_mlp((4, 6, 5), torch.Generator().manual_seed(0)).items()}
+    inputs = some(3, 7, 4, seed=1)
+    alone = [plain.body({k: v[i] for k, v in params.items()}, inputs[i]) for i in range(3)]
+    assert torch.allclose(mlp(params, inputs), torch.stack(alone), atol=1e-12)
+
+
+def test_a_start_has_one_head_row_per_class_for_every_episode() -> None:
+    begin = start(init_head(4) | {"body.0.weight": some(6, 4)}, 3, (5,))
+    assert {name: tuple(value.shape) for name, value in begin.items()} == {
+        "head.weight": (5, 3, 4),
+        "head.bias": (5, 3),
+        "body.0.weight": (5, 6, 4),
+    }
+
+
+def test_losses_are_torchs_own_for_each_episode() -> None:
+    outputs, classes = some(3, 6, 4), torch.arange(18).reshape(3, 6) % 4
+    want = torch.stack([F.cross_entropy(o, c) for o, c in zip(outputs, classes, strict=True)])
+    assert torch.allclose(losses(outputs, classes), want)
+    targets = some(3, 6, 4, seed=1)
+    assert torch.allclose(losses(outputs, targets)[1], F.mse_loss(outputs[1], targets[1]))
+
+
+def test_initial_parameters_repeat_with_their_generator() -> None:
+    first, again, other = (init_conv4(1, 8, torch.Generator().manual_seed(seed)) for seed in (3, 3, 4))
+    assert all(torch.equal(first[name], again[name]) for name in first)
+    assert not torch.equal(first["body.0.weight"], other["body.0.weight"])
