@@ -1,0 +1,110 @@
+"""Hugging Face: a folder, zipped, that `datasets.load_dataset` opens without being told how."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+import zipfile
+from collections.abc import Iterable, Iterator
+from itertools import chain
+from typing import IO, Any, BinaryIO
+
+from labeling.formats.rows import ExportRow
+
+# One folder for all images: several would be taken for classes by `imagefolder`.
+IMAGES = "train/images"
+CARD = """---
+configs:
+- config_name: default
+  data_files:
+  - split: train
+    path: "{pattern}"
+---
+
+# {title}
+
+{count} items. Columns: `label`; `origin`, who or what gave the label (`person`; `model`: suggested by the model
+and accepted by a person; `imported`: it came with the file; `suggestion`: the model alone; empty: no label yet);
+`confidence`, the model's, in [0, 1]; `snapshot`, the number of the model's version; `annotator`; `metadata`, as JSON.
+
+    from datasets import load_dataset
+    data = load_dataset("path/to/this/folder", split="train")
+"""
+
+
+def write(rows: Iterable[ExportRow], out: BinaryIO, *, title: str = "Labelled items") -> int:
+    """Write the zip: train.jsonl for texts; train/metadata.jsonl and train/images/ for images. Returns how many."""
+    rows = iter(rows)
+    first = next(rows, None)
+    images = first is not None and first.open_image is not None
+    everything = chain(() if first is None else (first,), rows)
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+        if images:
+            count = _write_images(everything, archive)
+        else:
+            with archive.open(_member("train.jsonl"), "w", force_zip64=True) as table:
+                count = _write_table(_text_records(everything), table)
+        pattern = "train/**" if images else "train.jsonl"
+        archive.writestr(_member("README.md"), CARD.format(pattern=pattern, title=title, count=count))
+    return count
+
+
+def _write_images(rows: Iterable[ExportRow], archive: zipfile.ZipFile) -> int:
+    # The table comes after the images, for a zip is written one member after the other; it waits on disk.
+    with tempfile.TemporaryFile() as waiting:
+        count = _write_table(_image_records(rows, archive), waiting)
+        waiting.seek(0)
+        with archive.open(_member("train/metadata.jsonl"), "w", force_zip64=True) as table:
+            shutil.copyfileobj(waiting, table, 1 << 20)
+    return count
+
+
+def _write_table(records: Iterable[dict[str, Any]], table: IO[bytes]) -> int:
+    encode = json.JSONEncoder(ensure_ascii=False).encode
+    count = 0
+    for record in records:
+        count += 1
+        table.write(encode(record).encode() + b"\n")
+    return count
+
+
+def _text_records(rows: Iterable[ExportRow]) -> Iterator[dict[str, Any]]:
+    for row in rows:
+        yield {"text": row.text, **_facts(row)}
+
+
+def _image_records(rows: Iterable[ExportRow], archive: zipfile.ZipFile) -> Iterator[dict[str, Any]]:
+    for row in rows:
+        if row.open_image is None:
+            continue
+        extension = row.image_name.rpartition(".")[2].lower() or "png"
+        name = f"{row.item_id:09d}.{extension}"
+        # Images are compressed already.
+        with row.open_image() as image, archive.open(_member(f"{IMAGES}/{name}", zipfile.ZIP_STORED), "w") as copy:
+            shutil.copyfileobj(image, copy, 1 << 20)
+        yield {"file_name": f"images/{name}", "name": row.image_name, **_facts(row)}
+
+
+def _facts(row: ExportRow) -> dict[str, Any]:
+    # Metadata is a string: Arrow wants one type per column, and no two rows need have the same keys.
+    return {
+        "label": row.label,
+        "origin": row.origin,
+        "confidence": row.confidence,
+        "snapshot": row.snapshot,
+        "annotator": row.annotator,
+        "external_id": row.external_id,
+        "item_id": row.item_id,
+        "created_at": row.created_at,
+        "answered_at": row.answered_at,
+        "metadata": json.dumps(row.metadata, ensure_ascii=False) if row.metadata else "{}",
+    }
+
+
+def _member(name: str, how: int = zipfile.ZIP_DEFLATED) -> zipfile.ZipInfo:
+    # A fixed date: the same rows give the same bytes.
+    info = zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0))
+    info.compress_type = how
+    info.external_attr = 0o644 << 16
+    return info
