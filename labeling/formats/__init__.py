@@ -17,7 +17,7 @@ from typing import BinaryIO
 
 from django.utils.translation import gettext as _
 
-from labeling.errors import BadField
+from labeling.errors import BadField, BadFile
 from labeling.formats import delimited, encodings, huggingface, jsons, label_studio, limits, parquet, plain, zipped
 from labeling.formats.images import look
 from labeling.formats.rows import Bad, BadRow, Columns, ExportRow, Picture, Row, Sniffed
@@ -29,6 +29,8 @@ __all__ = [
     "READABLE",
     "WRITABLE",
     "Bad",
+    "BadField",
+    "BadFile",
     "BadRow",
     "Columns",
     "ExportRow",

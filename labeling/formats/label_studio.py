@@ -54,8 +54,8 @@ def _task(row: ExportRow, image: str) -> dict[str, Any]:
     data: dict[str, Any] = {shown: row.text if row.open_image is None else image}
     if row.image_name:
         data["name"] = row.image_name
-    if row.external_id is not None:
-        data["external_id"] = row.external_id
+    # Written even where there is none, lest the task's own id be taken for it when the file is read again.
+    data["external_id"] = row.external_id
     if row.metadata:
         data["metadata"] = row.metadata
     task: dict[str, Any] = {"id": row.item_id, "data": data, "annotations": [], "predictions": []}

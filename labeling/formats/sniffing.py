@@ -79,12 +79,16 @@ def json_path(file: BinaryIO, encoding: str) -> str:
     raise BadFile(_("The JSON holds no list of records. With pandas: to_json(orient='records').")) from None
 
 
-def _has_array(file: BinaryIO, encoding: str) -> bool:
-    """Whether a file of one line is an object around a list of records, and no record itself."""
+def _is_record(line: str, file: BinaryIO, encoding: str) -> bool:
+    """Whether the object that is a file's only line is a record itself, and not wrapped around a list of them."""
+    record = json.loads(line)
+    if label_studio.is_task(record):
+        return True
     try:
-        return json_path(file, encoding) not in ("annotations", "predictions", "completions")
+        json_path(file, encoding)
     except BadFile:
-        return False
+        return any(isinstance(value, str) for value in record.values())
+    return False
 
 
 def _head(file: BinaryIO) -> bytes:
@@ -105,7 +109,7 @@ def _kind(file: BinaryIO, encoding: str, name: str) -> str:
         first[0] in "[{" and not name.endswith((".csv", ".tsv", ".tab", ".txt"))
     ):
         complete = [_is_json(line) for line in lines[:2]]
-        if first[0] == "{" and all(complete) and (len(lines) > 1 or not _has_array(file, encoding)):
+        if first[0] == "{" and all(complete) and (len(lines) > 1 or _is_record(first, file, encoding)):
             return "jsonl"
         return "jsonl" if name.endswith((".jsonl", ".ndjson")) else "json"
     if name.endswith((".tsv", ".tab")):
