@@ -8,17 +8,30 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 
-from labeling.encoders.base import Encoder, EncoderUnavailable, UnknownEncoder, Vectors
+from labeling.encoders.base import Encoder, EncoderUnavailable, UnknownEncoder, Vectors, unit
 from labeling.encoders.hub import PREFIX
 
-__all__ = ["Encoder", "EncoderUnavailable", "UnknownEncoder", "Vectors", "check", "choose", "get", "KNOWN", "SAMPLE"]
+__all__ = [
+    "IMPORTED",
+    "KNOWN",
+    "SAMPLE",
+    "Encoder",
+    "EncoderUnavailable",
+    "UnknownEncoder",
+    "Vectors",
+    "check",
+    "choose",
+    "get",
+    "unit",
+]
 
+IMPORTED = "imported"  # no encoder: the user brought the vectors
 KNOWN = {
     "minilm": "text",
     "multilingual": "text",
     "efficientnet-lite0": "image",
     "pixels": "image",
-    "imported": "",
+    IMPORTED: "",
 }
 SAMPLE = 200  # items are enough to choose by
 MOSTLY = 0.8  # the share of Latin script in a sample above which it is "mostly Latin", and of drawings likewise
@@ -81,7 +94,7 @@ def _load(name: str) -> Encoder:
         from labeling.encoders.drawings import Pixels
 
         return Pixels()
-    if name == "imported":
+    if name == IMPORTED:
         from labeling.encoders.imported import Imported
 
         return Imported()

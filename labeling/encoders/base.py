@@ -61,7 +61,8 @@ class EncoderUnavailable(Refused):
 def unit(vectors: NDArray[Any]) -> Vectors:
     """The rows at Euclidean length 1, float32. A row of zeros stays one."""
     rows = np.asarray(vectors, dtype=np.float32)
-    return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
+    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
+    return np.asarray(rows / np.maximum(lengths, 1e-12), dtype=np.float32)
 
 
 def by_length(

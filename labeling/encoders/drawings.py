@@ -65,8 +65,8 @@ def ink(grey: NDArray[np.uint8]) -> NDArray[np.float32]:
     """
     values = grey.astype(np.float32)
     edge = np.concatenate([values[0], values[-1], values[:, 0], values[:, -1]])
-    strength = np.abs(values - np.median(edge))
-    return strength / max(float(strength.max()), 1.0)
+    strength: NDArray[np.float32] = np.abs(values - np.float32(np.median(edge)))
+    return strength / np.float32(max(float(strength.max()), 1.0))
 
 
 def centred(strength: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -97,7 +97,7 @@ def _shade(canvases: Canvases) -> NDArray[np.float32]:
     """The blurred ink at every second pixel, (items, 196)."""
     from scipy.ndimage import gaussian_filter
 
-    blurred = gaussian_filter(canvases, (0, BLUR, BLUR))
+    blurred: NDArray[np.float32] = gaussian_filter(canvases, (0, BLUR, BLUR))
     return blurred[:, ::2, ::2].reshape(len(canvases), -1)
 
 

@@ -38,7 +38,10 @@ class SentenceTransformersModel:
                     "The model “%(model)s” cannot be loaded: it is not on this machine and could not be fetched"
                     " (%(reason)s). Check the name and the internet connection, or choose minilm or multilingual."
                 )
-                % {"model": model, "reason": str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__}
+                % {
+                    "model": model,
+                    "reason": str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__,
+                }
             ) from error
         self.dimension = int(self._model.get_embedding_dimension() or self._model.encode(["x"]).shape[1])
 

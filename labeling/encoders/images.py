@@ -26,7 +26,9 @@ class UnreadableImage(Refused):
     code = "unreadable_image"
 
     def __init__(self, reason: object) -> None:
-        super().__init__(_("The image cannot be read (%(reason)s). Import it again from a whole file.") % {"reason": reason})
+        super().__init__(
+            _("The image cannot be read (%(reason)s). Import it again from a whole file.") % {"reason": reason}
+        )
 
 
 def decode(data: bytes, at_least: int = 0) -> Image:

@@ -105,7 +105,9 @@ def layer(weights: dict[str, torch.Tensor], number: int, hidden: torch.Tensor, m
     )  # (batch, heads, tokens, 32)
     seen = F.scaled_dot_product_attention(query, key, value, attn_mask=mask[:, None, None, :])
     seen = seen.transpose(1, 2).reshape(batch, tokens, -1)
-    hidden = _norm(weights, f"{at}.attention.output.LayerNorm", hidden + _linear(weights, f"{at}.attention.output.dense", seen))
+    hidden = _norm(
+        weights, f"{at}.attention.output.LayerNorm", hidden + _linear(weights, f"{at}.attention.output.dense", seen)
+    )
     inner = F.gelu(_linear(weights, f"{at}.intermediate.dense", hidden))
     return _norm(weights, f"{at}.output.LayerNorm", hidden + _linear(weights, f"{at}.output.dense", inner))
 

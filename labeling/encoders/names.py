@@ -12,7 +12,8 @@ SEPARATORS = re.compile(r"[\s_\-./:|]+")
 def words(name: str) -> str:
     """The name with spaces between its words: "card_arrival", "cardArrival" and "card-arrival" are "card arrival".
 
-    A name that is nothing but separators stays as it is.
+    What is written in words already keeps its points and hyphens; a name of nothing but separators stays as it is.
     """
-    split = SEPARATORS.sub(" ", HUMPS.sub(" ", name)).strip()
-    return split or name
+    if " " in name.strip():
+        return name.replace("_", " ").strip()
+    return SEPARATORS.sub(" ", HUMPS.sub(" ", name)).strip() or name

@@ -9,27 +9,28 @@ from collections.abc import Iterable
 IDEOGRAPH_WEIGHT = 3
 WORD = re.compile(r"[^\W\d_]+")
 
-ENGLISH = frozenset(
-    "the of and to is that it for was with as are this be from at have not you your my what how i when can do"
-    " they which she would there their will has been were who why where does about could should don it's me".split()
-)
-# Frequent little words of the languages most often written in Latin script, less those that English has too.
-OTHERS = frozenset(
-    (
-        "der die das und ist nicht ein eine ich zu mit auf für sie wie den dem im von es wir wird kann mein wo"  # German
-        " el los las y que en un una por con para es del se no su como lo más está mi qué cómo cuando"  # Spanish
-        " os e um uma não em do da dos das com é ao meu minha você quando fazer foi mais pelo"  # Portuguese
-        " le les et des une est dans pour que qui sur pas avec du au ce je vous il mon ma comment quand"  # French
-        " il di che è gli per non una della nel sono mi come ho dei alla"  # Italian
-        " het een en van dat niet op te zijn voor met aan ik mijn hoe kan ook maar"  # Dutch
-        " och att det som är på av inte jag den till med ett har min hur"  # Swedish
-        " og er ikke jeg det på til af med som hvordan min"  # Danish, Norwegian
-        " w i na się nie że z jest jak co moje czy dla od"  # Polish
-        " bir ve bu için ne çok da mi nasıl ile ben"  # Turkish
-        " yang dan di ini itu dengan untuk tidak saya dari bagaimana apa"  # Indonesian, Malay
-        " và là của tôi không có được cho một này như thế nào làm"  # Vietnamese
-    ).split()
-) - (ENGLISH | {"i", "no", "a", "on", "an", "in", "so", "we", "he", "die", "do", "da", "me", "per", "min", "den"})
+ENGLISH_WORDS = """
+the of and to is that it for was with as are this be from at have not you your my what how i when can do they which
+she would there their will has been were who why where does about could should don a an in on so we he no me
+"""
+# Of the languages most often written in Latin script: German, Spanish, Portuguese, French, Italian, Dutch, Swedish,
+# Danish and Norwegian, Polish, Turkish, Indonesian and Malay, Vietnamese; each with its most frequent little words.
+OTHER_WORDS = """
+der das und ist nicht ein eine ich zu mit auf für sie wie dem im von wir wird kann mein wo
+el los las y que un una por para del su como lo más está mi qué cómo cuando una es
+um uma não em dos é ao meu minha você quando fazer foi mais pelo das
+le les et une est dans pour qui sur pas avec du au ce je vous il mon comment quand des
+il di che è gli non una della nel sono mi dei alla
+het een van dat niet op te zijn voor met aan ik mijn hoe ook maar
+och att det är på av inte jag till med ett hur som
+og er ikke jeg det på til af som hvordan
+się nie że jest jak co moje czy dla od
+bir ve bu için ne çok nasıl ile
+yang ini itu dengan untuk tidak saya dari bagaimana apa
+và là của tôi không có được cho một này như thế nào làm
+"""
+ENGLISH = frozenset(ENGLISH_WORDS.split())
+OTHERS = frozenset(OTHER_WORDS.split()) - ENGLISH
 
 
 def latin_share(texts: Iterable[str]) -> float:
