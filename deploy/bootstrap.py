@@ -241,7 +241,7 @@ def _become(argv: Sequence[str | Path]) -> int:
     os.chdir(ROOT)
     words = [str(part) for part in argv]
     try:
-        os.execvp(words[0], words)
+        os.execvp(words[0], words)  # noqa: S606 - no shell is wanted
     except FileNotFoundError:
         way_out = f"Install it (Debian, Ubuntu: sudo apt install {words[0]})."
         raise Refusal(f"{words[0]} is not installed.", way_out) from None

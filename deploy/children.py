@@ -27,9 +27,10 @@ _libc = ctypes.CDLL(None) if sys.platform == "linux" else None
 
 @dataclass
 class Child:
-    """One supervised command; `name` also names its log file."""
+    """One supervised command: its short name, also that of its log, and what people read in messages."""
 
     name: str
+    title: str
     argv: Sequence[str]
     environ: Mapping[str, str]
     log: Path
@@ -135,7 +136,7 @@ def _bury(child: Child, reaper: Reaper, now: float) -> None:
     delay = 0.0 if child.failures == 1 else FIRST_DELAY_SECONDS * 2 ** (child.failures - 2)
     child.start_again_at = now + min(delay, LONGEST_DELAY_SECONDS)
     how = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with code {code}"
-    say(f"{time.strftime('%H:%M:%S')}  The {child.name} {how}; starting it again (its log: {child.log}).")
+    say(f"{time.strftime('%H:%M:%S')}  The {child.title} {how}; starting it again (its log: {child.log}).")
 
 
 def end(children: Sequence[Child], reaper: Reaper, *, grace_seconds: float) -> None:

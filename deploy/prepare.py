@@ -15,7 +15,7 @@ from pathlib import Path
 from deploy.console import Step
 
 ADMIN = "admin"
-PASSWORD_LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"  # without those that look alike; 16 of them are 79 bits
+LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"  # without those that look alike; 16 of them are 79 bits
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -58,7 +58,7 @@ def make_admin() -> str | None:
     users = get_user_model()._default_manager
     if users.exists():
         return None
-    password = "-".join("".join(secrets.choice(PASSWORD_LETTERS) for _ in range(4)) for _ in range(4))
+    password = "-".join("".join(secrets.choice(LETTERS) for _ in range(4)) for _ in range(4))
     users.create_superuser(username=ADMIN, email="", password=password)
     return password
 

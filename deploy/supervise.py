@@ -132,7 +132,7 @@ def make_data_folder(data: Path) -> None:
 
 def _broker(data: Path, environ: Mapping[str, str], socket_path: Path) -> Child:
     command = broker.arguments(broker.find_server(), data, socket_path)
-    return Child("broker", command, environ, data / "logs" / "broker.log")
+    return Child("broker", "job queue", command, environ, data / "logs" / "broker.log")
 
 
 def _workers(options: Options, environ: Mapping[str, str]) -> list[Child]:
@@ -146,9 +146,9 @@ def _workers(options: Options, environ: Mapping[str, str]) -> list[Child]:
     web += ["--host", options.host, "--port", str(options.port), "--log-level", "warning"]
     web += ["--workers-kill-timeout", "3", "annotator.asgi:application"]
     return [
-        Child("web", web, environ, logs / "web.log"),
-        Child("worker", worker, environ, logs / "worker.log"),
-        Child("beat", beat, environ, logs / "beat.log"),
+        Child("web", "web server", web, environ, logs / "web.log"),
+        Child("worker", "worker", worker, environ, logs / "worker.log"),
+        Child("beat", "job clock", beat, environ, logs / "beat.log"),
     ]
 
 
@@ -202,7 +202,7 @@ def _wait_for_page(options: Options, children: Sequence[Child], reaper: Reaper, 
             hopeless = [child for child in children if child.failures >= HOPELESS_FAILURES]
             if hopeless:
                 log = hopeless[0].log
-                raise Refusal(f"The {hopeless[0].name} does not start:\n{tail(log)}", f"Its log: {log}")
+                raise Refusal(f"The {hopeless[0].title} does not start:\n{tail(log)}", f"Its log: {log}")
             if step.seconds > WEB_SECONDS:
                 log = options.data / "logs" / "web.log"
                 raise Refusal(f"The web server does not answer:\n{tail(log)}", f"Its log: {log}")
