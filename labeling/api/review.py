@@ -31,7 +31,9 @@ class SuggestionQuery(serializers.Serializer[Any]):
     snapshot = serializers.IntegerField(
         min_value=1, max_value=2**31, required=False, help_text="The newest if left out."
     )
-    label = serializers.IntegerField(  # type: ignore[assignment]min_value=1, max_value=LARGEST_ID, required=False, help_text="A label's id.")
+    label = serializers.IntegerField(  # type: ignore[assignment]
+        min_value=1, max_value=LARGEST_ID, required=False, help_text="A label's id."
+    )
     state = Choice(choices=State.choices, required=False, default=State.OPEN)
     min = serializers.FloatField(min_value=0, max_value=1, required=False, default=0.0, help_text="Lowest confidence.")
     max = serializers.FloatField(min_value=0, max_value=1, required=False, default=1.0, help_text="Highest confidence.")
@@ -49,7 +51,9 @@ class AcceptanceChoice(serializers.Serializer[Any]):
         help_text="The snapshot that the choice was made on; its suggestions are accepted.",
     )
     threshold = serializers.FloatField(min_value=0, max_value=1, required=False, allow_null=True, default=None)
-    label = serializers.IntegerField(  # type: ignore[assignment]min_value=1, max_value=LARGEST_ID, required=False, allow_null=True, default=None)
+    label = serializers.IntegerField(  # type: ignore[assignment]
+        min_value=1, max_value=LARGEST_ID, required=False, allow_null=True, default=None
+    )
     items = serializers.ListField(
         child=serializers.IntegerField(min_value=1, max_value=LARGEST_ID),
         required=False,
