@@ -20,7 +20,7 @@ from django.utils.translation import gettext as _
 from labeling.errors import BadField, BadFile
 from labeling.formats import delimited, encodings, huggingface, jsons, label_studio, limits, parquet, plain, zipped
 from labeling.formats.images import look
-from labeling.formats.rows import Bad, BadRow, Columns, ExportRow, Picture, Row, Sniffed
+from labeling.formats.rows import Bad, BadRow, Columns, ExportRow, Given, Picture, Row, Sniffed
 from labeling.formats.sniffing import json_path
 from labeling.formats.sniffing import sniff as sniff_file
 from labeling.formats.values import clean, content_hash
@@ -34,6 +34,7 @@ __all__ = [
     "BadRow",
     "Columns",
     "ExportRow",
+    "Given",
     "Picture",
     "Row",
     "Sniffed",
@@ -55,10 +56,13 @@ MEDIA = {"jpg": "jpeg", "tif": "tiff"}
 Source = str | os.PathLike[str] | BinaryIO
 
 
-def sniff(source: Source, filename: str = "") -> Sniffed:
-    """What the file is and how it would be read. `filename` helps where the content leaves a choice. Raises BadFile."""
+def sniff(source: Source, filename: str = "", given: Given | None = None) -> Sniffed:
+    """What the file is and how it would be read. `filename` helps where the content leaves a choice.
+
+    `given` takes the place of what would be guessed. Raises BadFile, or BadField for something given.
+    """
     with _opened(source) as file:
-        return sniff_file(file, filename or str(getattr(source, "name", source)))
+        return sniff_file(file, filename or str(getattr(source, "name", source)), given or Given())
 
 
 def read(

@@ -57,8 +57,13 @@ class Guess:
     certain: bool  # a byte order mark, or valid throughout in an encoding that random bytes are not valid in
 
 
-def guess(file: BinaryIO) -> Guess:
-    """Guess from the whole file, in chunks; leaves the file at its start. The same bytes give the same guess."""
+def guess(file: BinaryIO, given: str = "") -> Guess:
+    """Guess from the whole file, in chunks; leaves the file at its start. The same bytes give the same guess.
+
+    `given` is an encoding that a person chose: then only its bad places are counted. Raises BadField.
+    """
+    if given:
+        return Guess(known(given), *_scan(file, known(given))[:2], certain=True)
     file.seek(0)
     head = file.read(SAMPLE)
     marked = next((name for bom, name in BOMS if head.startswith(bom)), None) or _wide(head)

@@ -65,6 +65,16 @@ class Columns:
     metadata: tuple[str, ...] = ()  # columns to keep beside the item; one named "metadata" is merged in
 
 
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What a person said of a file before it is looked into; empty: guessed. Binary formats tell for themselves."""
+
+    format: str = ""  # csv, tsv, jsonl, json or text
+    encoding: str = ""
+    delimiter: str = ""
+    header: bool | None = None
+
+
 @dataclass(slots=True)
 class Sniffed:
     """What a look into a file tells; the person may correct `encoding`, `delimiter`, `header` and `guess`."""
@@ -86,18 +96,19 @@ class Sniffed:
 class ExportRow:
     """One labelled (or open) item on its way into a file."""
 
-    item_id: int
+    id: int
     text: str | None = None
     open_image: Callable[[], BinaryIO] | None = None  # called once, when the row is written
     image_name: str = ""  # with an extension that tells the type
     label: str | None = None
-    origin: str = ""  # "person", "model", "imported", "suggestion" or "" (open)
+    origin: str = ""  # "person", "accepted", "imported", "suggestion" or "" (open)
     confidence: float | None = None  # in [0, 1]
     snapshot: int | None = None
     annotator: str = ""
     external_id: str | None = None
     created_at: str = ""  # ISO 8601
-    answered_at: str = ""  # ISO 8601
+    labeled_at: str = ""  # ISO 8601
+    seconds: float | None = None  # from shown to answered
     metadata: dict[str, Any] = field(default_factory=dict)
 
 

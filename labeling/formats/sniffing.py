@@ -16,9 +16,10 @@ from django.utils.translation import gettext_lazy as lazy
 from labeling.errors import BadFile
 from labeling.formats import archive, columns, delimited, encodings, images, jsons, label_studio, parquet, plain, zipped
 from labeling.formats.limits import CHUNK
-from labeling.formats.rows import Bad, Columns, Sniffed
+from labeling.formats.rows import Bad, Columns, Given, Sniffed
 from labeling.formats.values import DATA_URI
 
+GUESSED = Given()
 SHOWN = 20  # rows
 LOOKED_AT = 200  # rows
 CELL = 300  # characters shown of one cell
@@ -32,8 +33,8 @@ FOREIGN = (
 )
 
 
-def sniff(file: BinaryIO, filename: str) -> Sniffed:
-    """Look into the whole file for its encoding and into its first rows for the rest; raises BadFile."""
+def sniff(file: BinaryIO, filename: str, given: Given = GUESSED) -> Sniffed:
+    """Look into the whole file for its encoding and into its first rows for the rest; raises BadFile or BadField."""
     head = _head(file)
     name = filename.lower()
     if head.startswith(b"PAR1"):
@@ -47,8 +48,8 @@ def sniff(file: BinaryIO, filename: str) -> Sniffed:
             raise BadFile(_("“%(name)s” is %(what)s.") % {"name": filename, "what": what})
     if images.SVG.match(head) and name.endswith((".svg", ".xml")):
         raise BadFile(_("SVG files can carry scripts; save it as PNG."))
-    guess = encodings.guess(file)
-    kind = _kind(file, guess.encoding, name)
+    guess = encodings.guess(file, given.encoding)
+    kind = given.format or _kind(file, guess.encoding, name)
     if kind == "json":
         found = _json(file, guess)
     elif kind == "jsonl":
@@ -56,7 +57,7 @@ def sniff(file: BinaryIO, filename: str) -> Sniffed:
     elif kind == "text":
         found = _text(file, guess)
     else:
-        found = _delimited(file, guess, kind)
+        found = _delimited(file, guess, kind, given)
     _warn(found, guess)
     return found
 
@@ -124,15 +125,15 @@ def _kind(file: BinaryIO, encoding: str, name: str) -> str:
     return "tsv" if delimiter == "\t" else "csv"
 
 
-def _delimited(file: BinaryIO, guess: encodings.Guess, kind: str) -> Sniffed:
-    delimiter = "\t" if kind == "tsv" else _delimiter(file, guess.encoding)[0]
+def _delimited(file: BinaryIO, guess: encodings.Guess, kind: str, given: Given) -> Sniffed:
+    delimiter = given.delimiter or ("\t" if kind == "tsv" else _delimiter(file, guess.encoding)[0])
     lines = encodings.Lines(file, guess.encoding)
     found = [cells for _line, cells in islice(delimited.records(lines, delimiter), LOOKED_AT + 1)]
     ended = len(found) <= LOOKED_AT
     whole = [cells for cells in found if not isinstance(cells, str)]
     if not whole:
         raise BadFile(_("No line of the file can be read as CSV."))
-    header = columns.has_header(whole)
+    header = columns.has_header(whole) if given.header is None else given.header
     names = delimited.names(whole[0] if header else [""] * len(whole[0]))
     body = whole[1:] if header else whole
     if delimited.is_exported(names):
