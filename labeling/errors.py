@@ -22,6 +22,16 @@ class Refused(Exception):
         self.fields = dict(fields or {})
 
 
+class NotSignedIn(Refused):
+    """Nobody is signed in."""
+
+    code = "not_authenticated"
+    status = 401
+
+    def __init__(self) -> None:
+        super().__init__(_("Sign in first."))
+
+
 class NotFound(Refused):
     """The row does not exist, or this person may not know that it does."""
 
@@ -40,6 +50,16 @@ class NotAllowed(Refused):
 
     def __init__(self, needed: str) -> None:
         super().__init__(_("This needs the role “%(role)s”. Ask an admin of the project.") % {"role": needed})
+
+
+class StaffOnly(Refused):
+    """Something that concerns the whole installation, asked by a person who is not staff."""
+
+    code = "not_allowed"
+    status = 403
+
+    def __init__(self) -> None:
+        super().__init__(_("Only staff may make projects here. Ask whoever runs this installation."))
 
 
 class UnknownLabel(Refused):
