@@ -27,7 +27,7 @@ VECTOR = ("embedding", "vector", "embeddings", "vectors")
 # fmt: on
 # What an export of ours says about a label; it is about the old project and not kept as metadata.
 OURS = frozenset(EXPORTED) | {"file_name", "name", "id", "annotations"}
-SIGNED = frozenset({"item_id", "origin", "annotator", "answered_at"})
+SIGNED = frozenset({"id", "origin", "annotator", "labeled_at"})
 
 
 def guess(names: list[str], records: Sequence[Mapping[str, Any]], *, label_studio_file: bool) -> Columns:

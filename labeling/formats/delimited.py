@@ -21,7 +21,7 @@ from labeling.formats.values import Assembler
 csv.field_size_limit(MAX_LINE)
 
 EXPORTED = (
-    "item_id",
+    "id",
     "text",
     "image",
     "label",
@@ -30,8 +30,9 @@ EXPORTED = (
     "snapshot",
     "annotator",
     "external_id",
+    "labeled_at",
+    "seconds",
     "created_at",
-    "answered_at",
     "metadata",
 )
 """The columns of every export. A CSV file that has them all is one of ours, and its apostrophes are undone."""
@@ -175,7 +176,7 @@ def write(rows: Iterable[ExportRow], out: BinaryIO, *, image_of: Callable[[Expor
         count += 1
         writer.writerow(
             [
-                row.item_id,
+                row.id,
                 harmless(row.text or ""),
                 harmless(image_of(row)),
                 harmless(row.label or ""),
@@ -184,8 +185,9 @@ def write(rows: Iterable[ExportRow], out: BinaryIO, *, image_of: Callable[[Expor
                 "" if row.snapshot is None else row.snapshot,
                 harmless(row.annotator),
                 harmless(row.external_id or ""),
+                row.labeled_at,
+                "" if row.seconds is None else row.seconds,
                 row.created_at,
-                row.answered_at,
                 json.dumps(row.metadata, ensure_ascii=False) if row.metadata else "",
             ]
         )

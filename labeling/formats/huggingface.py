@@ -24,7 +24,7 @@ configs:
 
 # {title}
 
-{count} items. Columns: `label`; `origin`, who or what gave the label (`person`; `model`: suggested by the model
+{count} items. Columns: `label`; `origin`, who or what gave the label (`person`; `accepted`: suggested by the model
 and accepted by a person; `imported`: it came with the file; `suggestion`: the model alone; empty: no label yet);
 `confidence`, the model's, in [0, 1]; `snapshot`, the number of the model's version; `annotator`; `metadata`, as JSON.
 
@@ -79,7 +79,7 @@ def _image_records(rows: Iterable[ExportRow], archive: zipfile.ZipFile) -> Itera
         if row.open_image is None:
             continue
         extension = row.image_name.rpartition(".")[2].lower() or "png"
-        name = f"{row.item_id:09d}.{extension}"
+        name = f"{row.id:09d}.{extension}"
         # Images are compressed already.
         with row.open_image() as image, archive.open(_member(f"{IMAGES}/{name}", zipfile.ZIP_STORED), "w") as copy:
             shutil.copyfileobj(image, copy, 1 << 20)
@@ -95,9 +95,10 @@ def _facts(row: ExportRow) -> dict[str, Any]:
         "snapshot": row.snapshot,
         "annotator": row.annotator,
         "external_id": row.external_id,
-        "item_id": row.item_id,
+        "id": row.id,
+        "labeled_at": row.labeled_at,
+        "seconds": row.seconds,
         "created_at": row.created_at,
-        "answered_at": row.answered_at,
         "metadata": json.dumps(row.metadata, ensure_ascii=False) if row.metadata else "{}",
     }
 

@@ -89,7 +89,7 @@ def write_lines(rows: Iterable[ExportRow], out: BinaryIO, *, image_of: Callable[
 def record(row: ExportRow, image: str) -> dict[str, Any]:
     """The row as a record with the columns of every export."""
     return {
-        "item_id": row.item_id,
+        "id": row.id,
         "text": row.text,
         "image": image or None,
         "label": row.label,
@@ -98,8 +98,9 @@ def record(row: ExportRow, image: str) -> dict[str, Any]:
         "snapshot": row.snapshot,
         "annotator": row.annotator,
         "external_id": row.external_id,
+        "labeled_at": row.labeled_at,
+        "seconds": row.seconds,
         "created_at": row.created_at,
-        "answered_at": row.answered_at,
         "metadata": row.metadata,
     }
 

@@ -58,7 +58,7 @@ def _task(row: ExportRow, image: str) -> dict[str, Any]:
     data["external_id"] = row.external_id
     if row.metadata:
         data["metadata"] = row.metadata
-    task: dict[str, Any] = {"id": row.item_id, "data": data, "annotations": [], "predictions": []}
+    task: dict[str, Any] = {"id": row.id, "data": data, "annotations": [], "predictions": []}
     if row.label is not None:
         result = [
             {"from_name": "label", "to_name": shown, "type": "choices", "value": {"choices": [row.label]}},
@@ -68,14 +68,15 @@ def _task(row: ExportRow, image: str) -> dict[str, Any]:
                 {"model_version": f"snapshot {row.snapshot}", "score": row.confidence, "result": result}
             )
         else:
-            task["annotations"].append({"result": result, "was_cancelled": False, "created_at": row.answered_at})
+            task["annotations"].append({"result": result, "was_cancelled": False, "created_at": row.labeled_at})
     task["meta"] = {
         "origin": row.origin,
         "confidence": row.confidence,
         "snapshot": row.snapshot,
         "annotator": row.annotator,
+        "labeled_at": row.labeled_at,
+        "seconds": row.seconds,
         "created_at": row.created_at,
-        "answered_at": row.answered_at,
     }
     return task
 

@@ -22,9 +22,10 @@ GROUP_BYTES = 64 * 1024 * 1024  # of images in one row group
 HUGGING_FACE = b"huggingface"
 IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 TYPES = {
-    "item_id": pa.int64(),
+    "id": pa.int64(),
     "image": IMAGE,
     "confidence": pa.float64(),
+    "seconds": pa.float64(),
     "snapshot": pa.int64(),
 }
 

@@ -33,7 +33,7 @@ VALUES = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXTS, inner, max_size=3),
     max_leaves=5,
 )
-ORIGINS = st.sampled_from(["person", "model", "imported"])
+ORIGINS = st.sampled_from(["person", "accepted", "imported"])
 
 
 @st.composite
@@ -44,7 +44,7 @@ def export_rows(draw: st.DrawFn, pictures: bool) -> list[formats.ExportRow]:
         label = draw(st.none() | SHORT)
         rows.append(
             formats.ExportRow(
-                item_id=number + 1,
+                id=number + 1,
                 text=None if pictures else draw(TEXTS),
                 open_image=partial(io.BytesIO, image(color=draw(st.integers(0, 65_000)))) if pictures else None,
                 image_name=f"{number}.png" if pictures else "",
@@ -55,7 +55,7 @@ def export_rows(draw: st.DrawFn, pictures: bool) -> list[formats.ExportRow]:
                 annotator=draw(st.sampled_from(["", "annotator 1", "=cmd|' /C calc'!A0"])),
                 external_id=draw(st.none() | SHORT),
                 created_at="2026-11-20T10:00:00+00:00",
-                answered_at="2026-11-21T10:00:00+00:00" if label else "",
+                labeled_at="2026-11-21T10:00:00+00:00" if label else "",
                 metadata=draw(st.dictionaries(TEXTS, VALUES, max_size=3)),
             )
         )
@@ -139,7 +139,7 @@ def test_the_same_rows_give_the_same_bytes() -> None:
 def test_csv_opens_in_a_spreadsheet_without_running() -> None:
     out = io.BytesIO()
     formats.write("csv", [formats.ExportRow(1, text='=HYPERLINK("http://x")', label="-1", annotator="@a")], out)
-    assert out.getvalue().startswith(b"\xef\xbb\xbfitem_id,text,")
+    assert out.getvalue().startswith(b"\xef\xbb\xbfid,text,")
     assert b'"\'=HYPERLINK(""http://x"")",,\'-1,' in out.getvalue()
 
 
