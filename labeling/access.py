@@ -5,11 +5,23 @@ from __future__ import annotations
 from typing import Any, TypeVar
 
 from django.db.models import Model, QuerySet
+from django.http import HttpRequest
+from rest_framework.request import Request
 
-from labeling.errors import NotAllowed, NotFound
+from labeling.errors import NotAllowed, NotFound, NotSignedIn
 from labeling.models import Member, Project, Role, User
 
 Row = TypeVar("Row", bound=Model)
+
+
+def person(request: HttpRequest | Request) -> User:
+    """Whoever is signed in. The doors let nobody else in; this is where that is made sure of.
+
+    Raises NotSignedIn.
+    """
+    if not isinstance(request.user, User):
+        raise NotSignedIn
+    return request.user
 
 
 def projects_of(user: User) -> QuerySet[Project]:
@@ -27,7 +39,7 @@ def membership(user: User, project_id: int, needed: Role = Role.ANNOTATOR) -> Me
     if member is None:
         raise NotFound("project")
     if not Role(member.role).reaches(needed):
-        raise NotAllowed(Role(needed).label)
+        raise NotAllowed(str(Role(needed).label))
     return member
 
 

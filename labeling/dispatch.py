@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from datetime import timedelta
 from functools import partial
 from typing import Any
@@ -19,6 +22,8 @@ logger = logging.getLogger(__name__)
 TASK = "labeling.tasks.run"
 SILENT_AFTER = timedelta(seconds=20)  # a running job whose worker has not been heard for so long is taken for dead
 COALESCED = (Job.Kind.EMBED, Job.Kind.ADAPT)
+
+_held_back: ContextVar[bool] = ContextVar("held_back", default=False)
 
 
 def start(project: Project, kind: str, arguments: dict[str, Any] | None = None, by: User | None = None) -> Job:
@@ -47,8 +52,20 @@ def start(project: Project, kind: str, arguments: dict[str, Any] | None = None, 
     return job
 
 
+@contextmanager
+def held_back() -> Iterator[None]:
+    """Within the block jobs are queued but not sent: whoever opens it runs the steps himself."""
+    token = _held_back.set(True)
+    try:
+        yield
+    finally:
+        _held_back.reset(token)
+
+
 def send(job_id: int) -> None:
     """Hand a job's number to the broker. Where the broker is away, `resend` does it later."""
+    if _held_back.get():
+        return
     try:
         current_app.send_task(TASK, args=[job_id])
     except (OperationalError, ConnectionError, OSError) as error:

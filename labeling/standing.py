@@ -69,7 +69,7 @@ def rebuild(project: Project) -> Tally:
 def counted(project: Project) -> dict[str, int]:
     """The tally as counting every item gives it; slow, for tests and repair."""
     rows = Item.objects.filter(project=project).values_list("status").annotate(n=Count("pk"))
-    return dict.fromkeys(Status, 0) | dict(rows)
+    return dict.fromkeys(Status.values, 0) | dict(rows)
 
 
 def _next_row(project: Project) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from functools import partial
 from importlib import import_module
 from typing import Any
 
@@ -18,15 +19,15 @@ from labeling.models import Job
 
 logger = logging.getLogger(__name__)
 
-# One step per kind of job, imported when first run: a web process that only sends jobs never loads torch.
+# The steps of each kind of job, imported when first run: a web process that only sends jobs never loads torch.
 STEPS = {
-    Job.Kind.IMPORT: "labeling.flow.importing",
-    Job.Kind.EMBED: "labeling.flow.embedding",
-    Job.Kind.ADAPT: "labeling.flow.adapting",
-    Job.Kind.ACCEPT: "labeling.flow.reviewing",
-    Job.Kind.EXPORT: "labeling.flow.exporting",
+    Job.Kind.IMPORT: ("labeling.flow.importing",),
+    Job.Kind.EMBED: ("labeling.flow.embedding",),
+    Job.Kind.ADAPT: ("labeling.flow.adapting", "labeling.flow.queueing"),
+    Job.Kind.ACCEPT: ("labeling.flow.reviewing",),
+    Job.Kind.EXPORT: ("labeling.flow.exporting",),
 }
-# The loop: what a finished job is followed by. Answers start an adaptation themselves (see `answered`).
+# The loop: what a finished job is followed by. Answers queue an adaptation of their own.
 FOLLOWED_BY = {Job.Kind.IMPORT: Job.Kind.EMBED, Job.Kind.EMBED: Job.Kind.ADAPT}
 
 
@@ -57,7 +58,8 @@ def sweep() -> None:
 
 def _attempt(job: Job) -> tuple[str, str]:
     try:
-        _step(job)(job, jobs.Progress(job))
+        for step in _steps(job):
+            step(job, jobs.Progress(job))
     except Cancelled:
         return Job.State.CANCELLED, ""
     except Refused as refusal:
@@ -76,13 +78,12 @@ def _finish(job: Job, state: str, error: str) -> None:
             dispatch.start(job.project, FOLLOWED_BY[Job.Kind(job.kind)])
         # One that waited for this one to end was turned away when it was sent.
         for waiting in Job.objects.filter(project=job.project, kind=job.kind, state=Job.State.QUEUED):
-            transaction.on_commit(lambda pk=waiting.pk: dispatch.send(pk))
+            transaction.on_commit(partial(dispatch.send, waiting.pk))
     live.publish(job.project_id, "job", jobs.describe(Job.objects.get(pk=job.pk)))
 
 
-def _step(job: Job) -> Callable[[Job, jobs.Progress], Any]:
-    step: Callable[[Job, jobs.Progress], Any] = import_module(STEPS[Job.Kind(job.kind)]).run
-    return step
+def _steps(job: Job) -> list[Callable[[Job, jobs.Progress], Any]]:
+    return [import_module(name).run for name in STEPS[Job.Kind(job.kind)]]
 
 
 @worker_process_init.connect

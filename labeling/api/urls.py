@@ -2,4 +2,12 @@
 
 from django.urls import URLPattern, URLResolver
 
-urlpatterns: list[URLPattern | URLResolver] = []
+from labeling.api import exports, labelling, overview, review, snapshots
+
+urlpatterns: list[URLPattern | URLResolver] = [
+    *labelling.urlpatterns,
+    *review.urlpatterns,
+    *overview.urlpatterns,
+    *snapshots.urlpatterns,
+    *exports.urlpatterns,
+]

@@ -1,0 +1,124 @@
+"""Shapes: rows as the plain values that pages and scripts get."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from django.urls import reverse
+
+from labeling.flow import suggesting
+from labeling.models import Answer, Item, Job, Label, Lease, Project, Snapshot, Tally, User
+
+SHORT = 120  # characters of a text in lists
+
+
+def item(item: Item) -> dict[str, Any]:
+    """An item, whole."""
+    return {
+        "id": item.pk,
+        "row": item.row,
+        "external_id": item.external_id,
+        "text": item.text,
+        "image": image_url(item),
+        "width": item.width,
+        "height": item.height,
+        "name": item.name,
+        "metadata": item.metadata,
+    }
+
+
+def image_url(item: Item) -> str | None:
+    """Where the item's image is served; None for a text."""
+    return reverse("item_image", args=[item.project_id, item.pk]) if item.image else None
+
+
+def next_items(project: Project, leases: list[Lease]) -> list[dict[str, Any]]:
+    """Items to answer, each with its suggestion and the reason it was asked."""
+    snapshot = latest_snapshot(project)
+    labels = {label.pk: label for label in project.labels.all()}
+    hidden = not project.show_suggestions
+    found = suggesting.for_leases(project, leases, snapshot)
+    return [
+        item(lease.item)
+        | {
+            "suggestion": suggestion,
+            "reason": _reason(lease.reason, labels, hidden),
+            "lease_expires_at": lease.expires_at.isoformat(),
+        }
+        for lease, suggestion in zip(leases, found, strict=True)
+    ]
+
+
+def answer(answer: Answer) -> dict[str, Any]:
+    """An answer, with enough of its item to recognise it."""
+    return {
+        "id": answer.pk,
+        "item": answer.item_id,
+        "label": answer.label_id,
+        "author": answer.author_id,
+        "origin": answer.origin,
+        "created_at": answer.created_at.isoformat(),
+        "seconds": answer.seconds,
+        "text": answer.item.text[:SHORT],
+        "name": answer.item.name,
+        "image": image_url(answer.item),
+    }
+
+
+def progress(project: Project, user: User | None = None) -> dict[str, Any]:
+    """How far the project is, what the model is doing, and the estimated accuracy where there is one.
+
+    `user` adds how many current answers are this person's.
+    """
+    tally = Tally.objects.get(project=project)
+    snapshot = latest_snapshot(project)
+    shown: dict[str, Any] = {
+        "items": tally.items,
+        "open": tally.open,
+        "answered": tally.answered,
+        "imported": tally.imported,
+        "accepted": tally.accepted,
+        "snapshot": snapshot.number if snapshot else None,
+        "model": _model(project, snapshot),
+        "accuracy": (snapshot.estimates.get("accuracy") if snapshot else None) or None,
+    }
+    if user is not None:
+        shown["mine"] = Answer.objects.filter(project=project, author=user, withdrawn_at=None).count()
+    return shown
+
+
+def latest_snapshot(project: Project) -> Snapshot | None:
+    """The newest snapshot, if the model has been adapted yet."""
+    return Snapshot.objects.filter(project=project).order_by("-number").first()
+
+
+def label(label: Label) -> dict[str, Any]:
+    """A label as pages and scripts get it."""
+    return {
+        "id": label.pk,
+        "name": label.name,
+        "description": label.description,
+        "hotkey": label.hotkey,
+        "color": label.color,
+        "position": label.position,
+        "archived": label.archived_at is not None,
+    }
+
+
+def _reason(reason: dict[str, Any], labels: dict[int, Label], hidden: bool) -> dict[str, Any]:
+    told = {"code": reason.get("code", "open"), "text": suggesting.why(reason, labels, hidden=hidden)}
+    return told | ({} if hidden else {"labels": reason.get("labels", []), "p": reason.get("p", [])})
+
+
+def _model(project: Project, snapshot: Snapshot | None) -> dict[str, Any]:
+    jobs = Job.objects.filter(project=project, state=Job.State.RUNNING, kind__in=[Job.Kind.EMBED, Job.Kind.ADAPT])
+    running: dict[str, Job] = {job.kind: job for job in jobs}
+    embedding = running.get(Job.Kind.EMBED)
+    state = "embedding" if embedding else "adapting" if running else "idle"
+    at: datetime | None = snapshot.created_at if snapshot else None
+    return {
+        "state": state,
+        "embedded": embedding.done if embedding else None,
+        "adapted_at": at.isoformat() if at else None,
+    }

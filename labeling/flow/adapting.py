@@ -1,0 +1,170 @@
+"""Adapting: from the answers so far to a snapshot, what it says of every item, and whom it wants asked next."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from django.db import transaction
+from django.db.models import Max
+from django.utils import timezone
+
+from labeling import encoders, learner, live, naming, pool
+from labeling.models import Answer, Item, Job, Label, Origin, Project, Snapshot, Status
+
+KEPT = 10  # snapshots whose arrays are kept, beside those that somebody accepted from
+LARGEST_LESSON = 5_000  # answers learned from: people's before imported ones, evenly over the labels
+
+
+def run(job: Job, progress: Any = None) -> Snapshot | None:
+    """Adapt the project's model to its answers; None where there is nothing to learn on yet."""
+    return adapt(project=Project.objects.get(pk=job.project_id))
+
+
+def adapt(
+    *, project: Project, strategy: str = "auto", learn_by: str = "recipe", use_names: bool = True, seed: int = 0
+) -> Snapshot | None:
+    """One adaptation: learn, predict, rank, and store the snapshot. None while no item has a vector or no label exists.
+
+    `strategy`, `learn_by` and `use_names` are for comparisons; `seed` decides what is left to chance.
+    """
+    began = time.perf_counter()
+    labels = list(project.labels.filter(archived_at=None).order_by("position"))
+    names = naming.vectors(project, labels) if use_names else None
+    lesson = _lesson(project, labels, names)
+    if lesson is None:
+        return None
+    lesson = replace(lesson, strategy=strategy, learner=learn_by, seed=seed, key=(*lesson.key, learn_by))
+    learned = learner.learn(lesson)
+    snapshot = _store(project, labels, lesson, learned, began)
+    _tell(snapshot)
+    return snapshot
+
+
+def _lesson(project: Project, labels: list[Label], names: np.ndarray | None) -> learner.Lesson | None:
+    dimension = pool.stored_dimension(project.pk, project.encoder) if project.encoder else None
+    if dimension is None or not labels:
+        return None
+    vectors = pool.vectors(project.pk, project.encoder, dimension, project.tally.items)
+    known = _known_prefix(project, vectors.present)
+    if known == 0:
+        return None
+    rows, columns = _answers(project, labels, known)
+    return learner.Lesson(
+        key=(project.pk, project.encoder),
+        x=vectors.values[:known],
+        names=names,
+        rows=rows,
+        columns=columns,
+        label_count=len(labels),
+        open_rows=_open_rows(project, known),
+        random_share=project.random_share,
+    )
+
+
+def _known_prefix(project: Project, present: np.ndarray) -> int:
+    """How many rows can be learned on. Items are embedded in the order of their rows, so what is there is a prefix.
+
+    Vectors that the user brought may have gaps for good: there the item is a row of zeros.
+    """
+    if present.all() or (project.encoder == encoders.IMPORTED and present.any()):
+        return len(present)
+    return int(np.argmin(present))
+
+
+def _answers(project: Project, labels: list[Label], known: int) -> tuple[np.ndarray, np.ndarray]:
+    """Rows and label columns of the current answers to items that have vectors; people's before imported ones."""
+    column = {label.pk: place for place, label in enumerate(labels)}
+    current = Answer.objects.filter(project=project, withdrawn_at=None, item__row__lt=known, label__in=labels)
+    people = list(current.filter(origin=Origin.PERSON).order_by("pk").values_list("item__row", "label_id"))
+    answered = {row for row, _label in people}
+    imported = [
+        (row, label_id)
+        for row, label_id in _imported(current, LARGEST_LESSON - len(people), labels)
+        if row not in answered
+    ]
+    given = people + imported
+    rows = np.array([row for row, _label in given], dtype=np.intp)
+    return rows, np.array([column[label_id] for _row, label_id in given], dtype=np.intp)
+
+
+def _imported(current: Any, most: int, labels: list[Label]) -> list[tuple[int, int]]:
+    """Imported answers, all of them where they are few, else as many of each label."""
+    imported = current.filter(origin=Origin.IMPORTED).order_by("pk").values_list("item__row", "label_id")
+    found = list(imported[: max(most, 0) + 1])
+    if len(found) <= most:
+        return found
+    each = max(most // len(labels), 1)
+    return [pair for label in labels for pair in imported.filter(label=label)[:each]]
+
+
+def _open_rows(project: Project, known: int) -> np.ndarray:
+    rows = Item.objects.filter(project=project, status=Status.OPEN, row__lt=known).order_by("row")
+    return np.fromiter(rows.values_list("row", flat=True).iterator(chunk_size=20_000), dtype=np.intp)
+
+
+def _store(
+    project: Project, labels: list[Label], lesson: learner.Lesson, learned: learner.Learned, began: float
+) -> Snapshot:
+    """Arrays first, then the row that makes them known: a snapshot that can be seen is whole."""
+    ids = np.array([label.pk for label in labels] + [-1])  # column -1 is "nothing claimed"
+    last = Snapshot.objects.filter(project=project).aggregate(last=Max("number"))["last"] or 0
+    number = last + 1
+    pool.write_predictions(
+        project.pk,
+        number,
+        pool.Predictions(
+            label_id=ids[learned.column],
+            confidence=learned.confidence.astype(np.float16),
+            runner_up=ids[learned.runner_up],
+            margin=learned.margin.astype(np.float16),
+        ),
+    )
+    pool.write_ranking(project.pk, number, [_asked(ask, ids) for ask in learned.ranking])
+    with transaction.atomic():
+        snapshot = Snapshot.objects.create(
+            project=project,
+            number=number,
+            answers=len(lesson.rows),
+            items=len(lesson.x),
+            labels=[label.pk for label in labels],
+            facts=learned.facts | {"encoder": project.encoder},
+            estimates=_by_id(learned.estimates, ids),
+            seconds=time.perf_counter() - began,
+            created_at=timezone.now(),
+        )
+    accepted = project.batches.filter(undone_at=None).values_list("snapshot__number", flat=True)
+    pool.delete_old_snapshots(project.pk, KEPT, besides=set(accepted))
+    return snapshot
+
+
+def _asked(ask: dict[str, Any], ids: np.ndarray) -> dict[str, Any]:
+    """A ranked item with label ids in place of columns, the way the queue keeps it."""
+    label_ids = [int(ids[column]) for column in ask["columns"]]
+    return {
+        "row": ask["row"],
+        "code": ask["code"],
+        "labels": label_ids[:2],
+        "p": [round(p, 4) for p in ask["p"][:2]],
+        "top": [[label_id, round(p, 4)] for label_id, p in zip(label_ids, ask["p"], strict=True)],
+    }
+
+
+def _by_id(estimates: dict[str, Any], ids: np.ndarray) -> dict[str, Any]:
+    """The estimates with label ids in place of columns."""
+    if not estimates:
+        return {}
+    by_label = {str(int(ids[int(column)])): facts for column, facts in estimates.get("labels", {}).items()}
+    confusions = [
+        {**pair, "answer": int(ids[pair["answer"]]), "suggested": int(ids[pair["suggested"]])}
+        for pair in estimates.get("confusions", [])
+    ]
+    return estimates | {"labels": by_label, "confusions": confusions}
+
+
+def _tell(snapshot: Snapshot) -> None:
+    accuracy = snapshot.estimates.get("accuracy")
+    news = {"number": snapshot.number, "answers": snapshot.answers, "accuracy": accuracy}
+    live.publish(snapshot.project_id, "snapshot", news)

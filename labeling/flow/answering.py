@@ -1,0 +1,185 @@
+"""Answering: what a person says of an item is kept at once, once, with its history."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.db import IntegrityError, transaction
+
+from labeling import dispatch, standing
+from labeling.errors import Conflict, NotFound
+from labeling.models import Acceptance, Answer, Candidate, Item, Job, Label, Lease, Mark, Origin, Project, User
+
+
+@dataclass(frozen=True)
+class Submitted:
+    """An answer as it is kept; `created` is false where the same request had come before."""
+
+    answer: Answer
+    created: bool
+
+
+def submit(
+    *,
+    project: Project,
+    item: Item,
+    author: User,
+    label: Label,
+    now: datetime,
+    key: uuid.UUID | None = None,
+    seconds: float | None = None,
+    value: dict[str, Any] | None = None,
+) -> Submitted:
+    """Keep the answer of this person to this item.
+
+    The same `key` twice is one answer: a lost reply, a double press or a second try never doubles it. A second
+    answer to the same item takes the place of the person's first, which stays in the history.
+    Raises Conflict where the key was used for another item.
+    """
+    try:
+        with transaction.atomic():
+            if known := _known(author, key, item):
+                return Submitted(known, created=False)
+            answer = _give(project, item, author, label, now, key, seconds, value or {})
+    except IntegrityError:
+        # The same request came twice at once, and the other one was kept.
+        if known := _known(author, key, item) or _current(item, author):
+            return Submitted(known, created=False)
+        raise
+    return Submitted(answer, created=True)
+
+
+def correct(
+    *, project: Project, item: Item, reviewer: User, label: Label, now: datetime, key: uuid.UUID | None = None
+) -> Submitted:
+    """A reviewer's answer in place of whatever people and the model had said; all of it stays in the history."""
+    with transaction.atomic():
+        others = Answer.objects.filter(item=item, origin=Origin.PERSON, withdrawn_at=None).exclude(author=reviewer)
+        others.update(withdrawn_at=now, withdrawn_by=reviewer)
+        return submit(project=project, item=item, author=reviewer, label=label, now=now, key=key)
+
+
+def undo(*, project: Project, author: User, now: datetime, answer_id: int | None = None) -> Item:
+    """Take back this person's own newest answer or skip, or the answer named; returns the item, which is open again.
+
+    Raises NotFound where there is nothing to take back.
+    """
+    with transaction.atomic():
+        mine = Answer.objects.filter(project=project, author=author, withdrawn_at=None, origin=Origin.PERSON)
+        answer = (mine.filter(pk=answer_id) if answer_id else mine).order_by("-pk").first()
+        skip = (
+            None
+            if answer_id
+            else Mark.objects.filter(project=project, author=author, code=Mark.Code.SKIP).order_by("-pk").first()
+        )
+        if skip and (answer is None or skip.created_at > answer.created_at):
+            skip.delete()
+            return skip.item
+        if answer is None:
+            raise NotFound("answer")
+        _withdraw(answer, author, now)
+    return answer.item
+
+
+def skip(*, project: Project, item: Item, author: User, now: datetime) -> Mark:
+    """Leave the item to others: this person is not asked again."""
+    with transaction.atomic():
+        mark, _ = Mark.objects.update_or_create(
+            item=item, author=author, code=Mark.Code.SKIP, defaults={"project": project, "created_at": now}
+        )
+        Lease.objects.filter(item=item, holder=author).delete()
+    return mark
+
+
+def flag(*, project: Project, item: Item, author: User, now: datetime, note: str = "") -> Mark:
+    """Note that somebody should look at this item; it can be answered all the same."""
+    mark, _ = Mark.objects.update_or_create(
+        item=item, author=author, code=Mark.Code.FLAG, defaults={"project": project, "created_at": now, "note": note}
+    )
+    return mark
+
+
+def unflag(*, item: Item, author: User | None = None) -> int:
+    """Take this person's flag off the item, or everybody's; returns how many."""
+    flags = Mark.objects.filter(item=item, code=Mark.Code.FLAG)
+    return (flags.filter(author=author) if author else flags).delete()[0]
+
+
+def history(item: Item) -> list[dict[str, Any]]:
+    """All that was said of the item, newest first, in plain values."""
+    events: list[dict[str, Any]] = []
+    for answer in Answer.objects.filter(item=item).select_related("author", "label", "withdrawn_by"):
+        events.append(_event("answer", answer.created_at, answer.author, answer.label.name, origin=answer.origin))
+        if answer.withdrawn_at:
+            events.append(_event("withdrawn", answer.withdrawn_at, answer.withdrawn_by, answer.label.name))
+    accepted = Acceptance.objects.filter(item=item).select_related("label", "batch__accepted_by", "batch__snapshot")
+    for acceptance in accepted:
+        facts = {"confidence": acceptance.confidence, "snapshot": acceptance.batch.snapshot.number}
+        batch = acceptance.batch
+        events.append(_event("accepted", batch.created_at, batch.accepted_by, acceptance.label.name, **facts))
+        if acceptance.withdrawn_at:
+            events.append(_event("acceptance_withdrawn", acceptance.withdrawn_at, None, acceptance.label.name))
+    for mark in Mark.objects.filter(item=item).select_related("author", "label"):
+        name = mark.label.name if mark.label else ""
+        events.append(_event(mark.code, mark.created_at, mark.author, name, note=mark.note))
+    return sorted(events, key=lambda event: event["at"], reverse=True)
+
+
+def _give(
+    project: Project,
+    item: Item,
+    author: User,
+    label: Label,
+    now: datetime,
+    key: uuid.UUID | None,
+    seconds: float | None,
+    value: dict[str, Any],
+) -> Answer:
+    if previous := _current(item, author):
+        Answer.objects.filter(pk=previous.pk).update(withdrawn_at=now, withdrawn_by=author)
+    lease = Lease.objects.filter(item=item, holder=author).first()
+    answer = Answer.objects.create(
+        project=project, item=item, author=author, label=label, value=value, key=key, seconds=seconds, created_at=now,
+        **_seen(project, lease),
+    )  # fmt: skip
+    if lease:
+        lease.delete()
+    Candidate.objects.filter(item=item).delete()
+    Mark.objects.filter(item=item, author=author, code=Mark.Code.SKIP).delete()
+    standing.restate(project.pk, [item.pk])
+    dispatch.start(project, Job.Kind.ADAPT)
+    return answer
+
+
+def _seen(project: Project, lease: Lease | None) -> dict[str, Any]:
+    """What was suggested to the person who held this lease, and why the item was asked."""
+    if lease is None:
+        return {}
+    told: dict[str, Any] = {"reason": lease.reason.get("code", ""), "snapshot_id": lease.snapshot_id}
+    if lease.top and project.show_suggestions:
+        told |= {"suggested_id": lease.top[0][0], "confidence": lease.top[0][1]}
+    return told
+
+
+def _withdraw(answer: Answer, by: User, now: datetime) -> None:
+    Answer.objects.filter(pk=answer.pk, withdrawn_at=None).update(withdrawn_at=now, withdrawn_by=by)
+    standing.restate(answer.project_id, [answer.item_id])
+    dispatch.start(answer.project, Job.Kind.ADAPT)
+
+
+def _known(author: User, key: uuid.UUID | None, item: Item) -> Answer | None:
+    known = Answer.objects.filter(author=author, key=key).first() if key else None
+    if known and known.item_id != item.pk:
+        raise Conflict("This idempotency key was used for another item. Make a new one for each answer.")
+    return known
+
+
+def _current(item: Item, author: User) -> Answer | None:
+    return Answer.objects.filter(item=item, author=author, withdrawn_at=None, origin=Origin.PERSON).first()
+
+
+def _event(code: str, at: datetime, who: User | None, label: str, **facts: Any) -> dict[str, Any]:
+    return {"event": code, "at": at, "who": str(who) if who else "", "label": label, **facts}

@@ -1,0 +1,204 @@
+"""Queueing: which item is asked next, and in whose hands it is until it is answered."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from typing import Any, Protocol
+
+from django.db import transaction
+from django.db.models import Exists, OuterRef, Q, QuerySet
+
+from labeling import pool
+from labeling.models import Candidate, Item, Job, Lease, Mark, Project, Snapshot, Status, User
+
+FRONT = -1_000_000  # where items go that came back: before everything the model ranks
+
+
+class Chance(Protocol):
+    """What is asked of a generator of random numbers."""
+
+    def randrange(self, stop: int, /) -> int:
+        """A number in [0, stop)."""
+        ...
+
+
+def claim(
+    *, project: Project, user: User, tab: str, count: int, now: datetime, chance: Chance | None = None
+) -> list[Lease]:
+    """Items for this person to answer, at most `count`, in the order to show them.
+
+    First what this tab holds already (a reload loses nothing), then the queue, then any open item: the queue is
+    never empty while work remains. Each is leased for the project's `lease_seconds`; nobody else gets it
+    meanwhile. Fewer than `count` come back where no more are free. `chance` picks among items outside the queue.
+    """
+    expires = now + timedelta(seconds=project.lease_seconds)
+    with transaction.atomic():
+        held = Lease.objects.filter(project=project, holder=user, tab=tab, expires_at__gt=now)
+        held.update(expires_at=expires)
+        kept = list(_shown(held).filter(item__status=Status.OPEN)[:count])
+        missing = count - len(kept)
+        if missing <= 0:
+            return kept
+        taken = _from_queue(project, user, tab, missing, now, expires)
+        if len(taken) < missing:
+            taken += _from_anywhere(project, user, tab, missing - len(taken), now, expires, chance or random)
+    return kept + taken
+
+
+def hold(*, item: Item, user: User, tab: str, now: datetime) -> Lease:
+    """Give this item to this person (again), before all others; whoever else held it keeps no lease."""
+    with transaction.atomic():
+        Candidate.objects.filter(item=item).delete()
+        lease, _ = Lease.objects.update_or_create(
+            item=item,
+            slot=0,
+            defaults={
+                "project_id": item.project_id,
+                "holder": user,
+                "tab": tab,
+                "created_at": now,
+                "expires_at": now + timedelta(seconds=item.project.lease_seconds),
+                "reason": {"code": "returned"},
+            },
+        )
+    return lease
+
+
+def release(*, project: Project, user: User, tab: str) -> int:
+    """Give back what this tab holds; returns how many items."""
+    return _give_back(Lease.objects.filter(project=project, holder=user, tab=tab))
+
+
+def sweep(*, now: datetime) -> int:
+    """Put items whose lease ran out back at the front of their queues; returns how many."""
+    return _give_back(Lease.objects.filter(expires_at__lte=now))
+
+
+def waiting(*, project: Project, user: User, now: datetime) -> int:
+    """How many open items are in other people's hands."""
+    return (
+        Lease.objects.filter(project=project, expires_at__gt=now, item__status=Status.OPEN).exclude(holder=user).count()
+    )
+
+
+def run(job: Job, progress: Any = None) -> None:
+    """Refill the project's queue from its newest snapshot's ranking."""
+    snapshot = Snapshot.objects.filter(project=job.project).order_by("-number").first()
+    if snapshot is not None:
+        refill(project=job.project, snapshot=snapshot, asked=pool.read_ranking(job.project_id, snapshot.number))
+
+
+def refill(*, project: Project, snapshot: Snapshot, asked: list[dict[str, Any]]) -> int:
+    """Replace the queue by these items, first asked first; returns how many were queued.
+
+    Each of `asked` is {"row", "code", "labels", "p", "top"} as the learner ranked them. What was answered or
+    leased meanwhile is left out; what came back or was rejected stays in front.
+    """
+    with transaction.atomic():
+        Candidate.objects.filter(project=project, position__gte=0).delete()
+        free = _items_by_row(project, [ask["row"] for ask in asked])
+        fresh = [
+            Candidate(
+                project=project,
+                item_id=free[ask["row"]],
+                position=position,
+                snapshot=snapshot,
+                reason={"code": ask["code"], "labels": ask["labels"], "p": ask["p"]},
+                top=ask["top"],
+            )
+            for position, ask in enumerate(asked)
+            if ask["row"] in free
+        ]
+        Candidate.objects.bulk_create(fresh, ignore_conflicts=True)
+    return len(fresh)
+
+
+def _from_queue(project: Project, user: User, tab: str, count: int, now: datetime, expires: datetime) -> list[Lease]:
+    queue = _free(Candidate.objects.filter(project=project, item__status=Status.OPEN), "item_id", user, now)
+    found = list(queue.order_by("position").select_for_update(skip_locked=True, of=("self",))[:count])
+    leases = _lease(
+        [
+            Lease(
+                project=project, item_id=c.item_id, holder=user, tab=tab, snapshot_id=c.snapshot_id, reason=c.reason,
+                top=c.top, created_at=now, expires_at=expires,
+            )
+            for c in found
+        ],
+        now,
+    )  # fmt: skip
+    Candidate.objects.filter(item__in=[lease.item_id for lease in leases]).delete()
+    return leases
+
+
+def _from_anywhere(
+    project: Project, user: User, tab: str, count: int, now: datetime, expires: datetime, chance: Chance
+) -> list[Lease]:
+    """Open items from random places, so that a file sorted by label is not asked label by label."""
+    items = _free(Item.objects.filter(project=project, status=Status.OPEN), "pk", user, now)
+    size = max(project.tally.items, 1)
+    found: dict[int, int] = {}
+    while len(found) < count:
+        start = chance.randrange(size)
+        rest = items.exclude(pk__in=list(found)).order_by("row").select_for_update(skip_locked=True, of=("self",))
+        item = rest.filter(row__gte=start).only("pk").first() or rest.only("pk").first()
+        if item is None:
+            break
+        found[item.pk] = item.pk
+    return _lease(
+        [
+            Lease(
+                project=project, item_id=pk, holder=user, tab=tab, reason={"code": "open"}, created_at=now,
+                expires_at=expires,
+            )
+            for pk in found
+        ],
+        now,
+    )  # fmt: skip
+
+
+def _free(rows: QuerySet[Any], item: str, user: User, now: datetime) -> QuerySet[Any]:
+    """Those whose item nobody holds and this person has not skipped. `item` names the column with the item's id."""
+    leased = Lease.objects.filter(item=OuterRef(item), expires_at__gt=now)
+    skipped = Mark.objects.filter(item=OuterRef(item), author=user, code=Mark.Code.SKIP)
+    return rows.filter(~Exists(leased), ~Exists(skipped))
+
+
+def _lease(wanted: list[Lease], now: datetime) -> list[Lease]:
+    """Store these leases; where someone was faster with an item, only theirs counts."""
+    if not wanted:
+        return []
+    ids = [lease.item_id for lease in wanted]
+    Lease.objects.filter(item__in=ids, expires_at__lte=now).delete()
+    Lease.objects.bulk_create(wanted, ignore_conflicts=True)
+    mine = Q(item__in=ids, holder=wanted[0].holder, tab=wanted[0].tab, created_at=now)
+    got = {lease.item_id: lease for lease in _shown(Lease.objects.filter(mine))}
+    return [got[item_id] for item_id in ids if item_id in got]
+
+
+def _shown(leases: QuerySet[Lease]) -> QuerySet[Lease]:
+    return leases.select_related("item", "snapshot").order_by("created_at", "pk")
+
+
+def _give_back(leases: QuerySet[Lease]) -> int:
+    with transaction.atomic():
+        gone = list(leases.select_for_update(skip_locked=True).select_related("item"))
+        Candidate.objects.bulk_create(
+            [
+                Candidate(
+                    project_id=lease.project_id, item_id=lease.item_id, position=FRONT, snapshot_id=lease.snapshot_id,
+                    reason=lease.reason, top=lease.top,
+                )
+                for lease in gone
+                if lease.item.status == Status.OPEN
+            ],
+            ignore_conflicts=True,
+        )  # fmt: skip
+        Lease.objects.filter(pk__in=[lease.pk for lease in gone]).delete()
+    return len(gone)
+
+
+def _items_by_row(project: Project, rows: Iterable[int]) -> dict[int, int]:
+    free = Item.objects.filter(project=project, row__in=list(rows), status=Status.OPEN)
+    return dict(free.filter(~Exists(Lease.objects.filter(item=OuterRef("pk")))).values_list("row", "pk"))

@@ -1,0 +1,181 @@
+"""Learner: the only bridge to the engine: vectors and answers in, plain arrays and values out."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from metalearning import acquisition, baselines, graph, predict
+from metalearning.adapt import Adaptation, adapt
+from metalearning.gate import Gate
+from metalearning.pool import Pool
+
+QUEUE = 200  # items ranked after each adaptation: more than a team answers before the next one
+DIGITS = 9  # likeliest labels kept for each of them
+GRAPH_LIMIT = 200_000  # items beyond which neighbours cost more than they give
+NEIGHBOURS = 10
+REMEMBERED = 4  # pools and adaptations kept in a worker's memory
+
+
+@dataclass(frozen=True, eq=False)
+class Lesson:
+    """What there is to learn from.
+
+    `x`: L2-normalised embeddings by row, float16 or float32. `names`: embedded label names in column order, a zero
+    row where a label has none, or None for items that share no encoder with words. `rows` and `columns`: the answers.
+    `open_rows`: what may be asked next. `key` tells whether a remembered pool is this one.
+    """
+
+    key: tuple[Any, ...]
+    x: Float[np.ndarray, "items dim"]
+    names: Float[np.ndarray, "labels dim"] | None
+    rows: Int[np.ndarray, " answers"]
+    columns: Int[np.ndarray, " answers"]
+    label_count: int
+    open_rows: Int[np.ndarray, " open"]
+    seed: int = 0
+    random_share: float = 0.0
+    strategy: str = "auto"  # or "margin", "typical", "random"
+    learner: str = "recipe"  # or "lr", the baseline
+
+
+@dataclass(frozen=True, eq=False)
+class Learned:
+    """What an adaptation says: arrays by row, the order to ask in, and what is known of its quality."""
+
+    column: Int[np.ndarray, " items"]
+    confidence: Float[np.ndarray, " items"]
+    runner_up: Int[np.ndarray, " items"]
+    margin: Float[np.ndarray, " items"]
+    ranking: list[dict[str, Any]]
+    facts: dict[str, Any] = field(default_factory=dict)
+    estimates: dict[str, Any] = field(default_factory=dict)
+
+
+def learn(lesson: Lesson) -> Learned:
+    """Adapt to the answers, predict every item, rank what to ask next."""
+    generator = np.random.default_rng([lesson.seed, len(lesson.rows)])
+    pool = _pool(lesson)
+    adaptation = _adapted(lesson, pool, generator)
+    prediction = predict.predict(adaptation, pool)
+    return Learned(
+        column=prediction.label_id,
+        confidence=prediction.confidence,
+        runner_up=prediction.runner_up,
+        margin=prediction.margin,
+        ranking=_ranking(lesson, pool, adaptation, prediction, generator),
+        facts=_facts(lesson, pool, adaptation),
+        estimates=_estimates(lesson, adaptation, prediction, generator),
+    )
+
+
+def forget() -> None:
+    """Drop what is remembered between adaptations, as a new worker would have it."""
+    _pools.clear()
+    _warm.clear()
+
+
+_pools: OrderedDict[tuple[Any, ...], Pool] = OrderedDict()
+_warm: OrderedDict[tuple[Any, ...], Adaptation] = OrderedDict()
+
+
+def _pool(lesson: Lesson) -> Pool:
+    """The pool with its graph, from memory where it is the same as last time: building the graph takes longest."""
+    key = (*lesson.key, len(lesson.x))
+    if key not in _pools:
+        links = None
+        if lesson.learner == "recipe" and 1 < len(lesson.x) <= GRAPH_LIMIT:
+            links = graph.neighbour_graph(lesson.x, NEIGHBOURS, np.random.default_rng(0))
+        _remember(_pools, key, Pool(lesson.x, links))
+    _pools.move_to_end(key)
+    return _pools[key]
+
+
+def _adapted(lesson: Lesson, pool: Pool, generator: np.random.Generator) -> Adaptation:
+    if lesson.learner == "lr":
+        return baselines.logistic_regression(pool, lesson.rows, lesson.columns, lesson.label_count)
+    warm = _warm.get(lesson.key)
+    if warm is not None and (warm.label_count > lesson.label_count or len(warm.answers) > len(lesson.rows)):
+        warm = None
+    adaptation = adapt(
+        pool,
+        lesson.names,
+        lesson.rows,
+        lesson.columns,
+        lesson.label_count,
+        generator=generator,
+        gate=Gate(),
+        warm=warm,
+    )
+    _remember(_warm, lesson.key, adaptation)
+    return adaptation
+
+
+def _ranking(
+    lesson: Lesson,
+    pool: Pool,
+    adaptation: Adaptation,
+    prediction: predict.Prediction,
+    generator: np.random.Generator,
+) -> list[dict[str, Any]]:
+    available = lesson.open_rows[lesson.open_rows < len(pool)]
+    if not len(available):
+        return []
+    strategy: Any = acquisition.strategy_for(adaptation) if lesson.strategy == "auto" else lesson.strategy
+    answered = np.unique(lesson.rows)
+    asks = acquisition.rank(
+        pool, prediction, available, QUEUE, strategy=strategy, answered=answered, generator=generator
+    )
+    if lesson.random_share and strategy != "random":
+        drawn = acquisition.rank(
+            pool, prediction, available, QUEUE, strategy="random", answered=answered, generator=generator
+        )
+        asks = _mixed(asks, drawn, lesson.random_share, generator)
+    rows = np.array([ask.row for ask in asks], dtype=np.intp)
+    columns, shares = predict.top(adaptation, pool, rows, prediction, DIGITS)
+    return [
+        {"row": ask.row, "code": ask.reason, "columns": columns[k].tolist(), "p": [float(p) for p in shares[k]]}
+        for k, ask in enumerate(asks)
+    ]
+
+
+def _mixed(
+    asks: list[acquisition.Ask], drawn: list[acquisition.Ask], share: float, generator: np.random.Generator
+) -> list[acquisition.Ask]:
+    """The ranking with about `share` of its places given to items drawn at random; each row once."""
+    queues = {True: iter(drawn), False: iter(asks)}
+    mixed: dict[int, acquisition.Ask] = {}
+    for at_random in generator.random(len(asks)) < share:
+        ask = next((ask for ask in queues[bool(at_random)] if ask.row not in mixed), None)
+        if ask is not None:
+            mixed[ask.row] = ask
+    return list(mixed.values())
+
+
+def _facts(lesson: Lesson, pool: Pool, adaptation: Adaptation) -> dict[str, Any]:
+    return {
+        "learner": lesson.learner,
+        "trust": [round(float(weight), 4) for weight in adaptation.trust],
+        "smoothing": float(adaptation.smoothing) if pool.graph is not None else 0.0,
+        "temperature": round(float(adaptation.calibration.temperature), 4),
+        "neighbours": pool.graph is not None,
+        "seed": lesson.seed,
+    }
+
+
+def _estimates(
+    lesson: Lesson, adaptation: Adaptation, prediction: predict.Prediction, generator: np.random.Generator
+) -> dict[str, Any]:
+    """How accurate the suggestions are likely to be on what is open; empty where that cannot be told."""
+    return {}
+
+
+def _remember(kept: OrderedDict[tuple[Any, ...], Any], key: tuple[Any, ...], value: Any) -> None:
+    kept[key] = value
+    kept.move_to_end(key)
+    while len(kept) > REMEMBERED:
+        kept.popitem(last=False)
