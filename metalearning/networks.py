@@ -202,7 +202,7 @@ def init_mlp(sizes: Sequence[int], generator: torch.Generator, outputs: int = 1)
 
 
 def init_conv4(channels: int, filters: int, generator: torch.Generator, outputs: int = 1) -> Params:
-    """Convolutions without bias, which the batch norm behind each would take out again; a head of zeros."""
+    """Convolutions without bias, which the batch norm behind each would take out again, and a small random head."""
     params: Params = {}
     for block in range(4):
         fan_in = 9 * (channels if block == 0 else filters)
@@ -210,7 +210,9 @@ def init_conv4(channels: int, filters: int, generator: torch.Generator, outputs:
         params[f"body.{block}.weight"] = weight.contiguous(memory_format=torch.channels_last)
         params[f"body.{block}.scale"] = torch.ones(filters)
         params[f"body.{block}.shift"] = torch.zeros(filters)
-    return params | init_head(filters, outputs)
+    params[HEAD_WEIGHT] = _uniform((outputs, filters), filters**-0.5, generator)
+    params[HEAD_BIAS] = torch.zeros(outputs)
+    return params
 
 
 def _uniform(shape: Iterable[int], bound: float, generator: torch.Generator) -> Tensor:

@@ -49,7 +49,7 @@ def outcomes(plan: Plan, wrong: set[int]) -> dict[str, bool]:
 def test_a_false_claim_passes_with_probability_at_most_delta_by_exact_enumeration(
     size: int, eps: float, delta: float
 ) -> None:
-    """All ways in which K errors can lie in the order of audits are equally likely: count those that pass at any look."""
+    """All ways in which K errors lie in the order of audits are equally likely: count those that pass at any look."""
     for errors in range(refused_errors(size, eps), size + 1):
         passing = 0
         for places in itertools.combinations(range(size), errors):
@@ -248,7 +248,7 @@ def test_the_candidate_set_is_large_enough_to_be_tested_if_there_are_the_items()
 
 
 def test_claims_and_items_out_of_range_are_refused() -> None:
-    for bad in (dict(eps=0.0), dict(eps=1.0), dict(eps=0.1, delta=0.0), dict(eps=0.1, attempts=0)):
+    for bad in ({"eps": 0.0}, {"eps": 1.0}, {"eps": 0.1, "delta": 0.0}, {"eps": 0.1, "attempts": 0}):
         with pytest.raises(ClaimInvalid):
             Claim(**bad)  # type: ignore[arg-type]
     with pytest.raises(ClaimInvalid, match="listed once"):

@@ -1,0 +1,125 @@
+"""`python -m metalearning`: the papers' experiments, and the check of a certificate, from the command line."""
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import torch
+from tqdm import tqdm
+
+from metalearning import omniglot, sinusoid
+from metalearning.certificate_record import RecordDoesNotHold, recompute
+from metalearning.checkpoint import save
+from metalearning.experiments import ALGORITHMS, table
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The exit status: 0, or 1 where a certificate does not hold."""
+    torch.set_num_threads(1)  # on a shared machine several threads make small tensors slower, not faster
+    options = _parser().parse_args(arguments)
+    run: Callable[[argparse.Namespace], int] = options.run
+    return run(options)
+
+
+def _sinusoid(options: argparse.Namespace) -> int:
+    config = _config(sinusoid.Config, options)
+    print(config)
+    with tqdm(total=3 * config.iterations, unit="step", mininterval=1) as bar:
+        result = sinusoid.run(config, _advance(bar))
+    steps = [0, 1, *range(5, config.test_steps + 1, 5)]
+    print(f"Mean squared error on {config.test_episodes} new waves, K = {config.shots}, 95 % intervals")
+    print(
+        table(
+            ["inner steps", *map(str, steps)],
+            [
+                [config.algorithm, *(result.learned[step] for step in steps)],
+                ["training on all waves", *(result.pretrained[step] for step in steps)],
+                ["oracle", *[result.oracle] * len(steps)],
+            ],
+        )
+    )
+    return 0
+
+
+def _omniglot(options: argparse.Namespace) -> int:
+    config = _config(omniglot.Config, options)
+    print(config)
+    training, testing = omniglot.load(options.data)
+    with tqdm(total=config.iterations, unit="step", mininterval=1) as bar:
+        params, result = omniglot.run(config, training, testing, _advance(bar))
+    what = f"{config.way} new characters, {config.shot} shot"
+    print(f"Accuracy on {config.test_episodes} episodes of {what}, 95 % intervals")
+    print(
+        table(
+            ["algorithm", "transductive", "not transductive"],
+            [[config.algorithm, result.transductive, result.inductive]],
+        )
+    )
+    if options.save:
+        save(options.save, params, {"experiment": "omniglot", "config": vars(config), "accuracy": str(result)})
+    return 0
+
+
+def _verify(options: argparse.Namespace) -> int:
+    record = json.loads(options.record.read_text())
+    try:
+        evidence = recompute(record)
+    except RecordDoesNotHold as error:
+        print(f"does not hold: {error}")
+        return 1
+    print(
+        f"holds: {evidence.state}, {evidence.accepted} items accepted with at most {record['eps']:.1%} wrong, "
+        f"confidence {1 - record['delta']:.0%}, {evidence.audits} audits"
+    )
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m metalearning", description=__doc__)
+    commands = parser.add_subparsers(required=True)
+    waves = commands.add_parser("sinusoid", help="regression of sine waves from K points")
+    _add_config(waves, sinusoid.Config)
+    waves.set_defaults(run=_sinusoid)
+    characters = commands.add_parser("omniglot", help="characters of unseen alphabets")
+    characters.add_argument("--data", type=Path, required=True, help="npz with images, labels, classes")
+    characters.add_argument("--save", type=Path, help="write the trained parameters here")
+    _add_config(characters, omniglot.Config)
+    characters.set_defaults(run=_omniglot)
+    verify = commands.add_parser("verify", help="recompute a certificate from its record")
+    verify.add_argument("record", type=Path, help="certificate.json")
+    verify.set_defaults(run=_verify)
+    return parser
+
+
+def _add_config(parser: argparse.ArgumentParser, config: type[Any]) -> None:
+    """One option for each field of the dataclass."""
+    for field in fields(config):
+        choices = ALGORITHMS if field.name == "algorithm" else None
+        parser.add_argument(
+            f"--{field.name.replace('_', '-')}",
+            type=type(field.default),
+            default=field.default,
+            choices=choices,
+            help=f"default: {field.default}",
+        )
+
+
+def _config(config: type[Any], options: argparse.Namespace) -> Any:
+    return config(**{field.name: getattr(options, field.name) for field in fields(config)})
+
+
+def _advance(bar: "tqdm[Any]") -> sinusoid.Progress:
+    def advance(iteration: int, loss: float) -> None:
+        bar.update()
+        if iteration % 50 == 0:
+            bar.set_postfix(loss=f"{loss:.3f}", refresh=False)
+
+    return advance
+
+
+if __name__ == "__main__":
+    sys.exit(main())
