@@ -116,7 +116,7 @@ def export_detail(request: Request, project_id: int, export_id: int) -> Response
         416: OpenApiResponse(description="The range lies outside the file."),
     },
 )
-@api_view(["GET"])
+@api_view(["GET", "HEAD"])
 def export_download(request: Request, project_id: int, export_id: int) -> HttpResponseBase:
     """The file, whole or from where a download broke off."""
     project = access.project(request.user, project_id, Role.REVIEWER)
