@@ -31,7 +31,7 @@ class Ask:
     row: int
     reason: Strategy
     label_id: int
-    """With "margin" the two labels the model hesitates between, the likelier first; else what it suggests, if anything."""
+    """With "margin" the likelier of the two labels that the model hesitates between; else its suggestion, if any."""
     runner_up: int
 
 

@@ -5,15 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 
 from metalearning import calibration, crossval
-from metalearning.experts import Answers, Experts, Head, fit_experts, weigh
+from metalearning.experts import Answers, Experts, Head, fit_experts, silent_labels, weigh
 from metalearning.gate import Features, Gate, Trust, features, mean_margin
 from metalearning.graph import votes
 from metalearning.heads import centred, name_vectors, names_to_text
 from metalearning.pool import Pool
-from metalearning.vectors import Rows
+from metalearning.vectors import Rows, softmax
+
+STARVED = 5.0
+"""Answers per label from which a model without names can spare a quarter of them and still be the same model."""
 
 
 @dataclass(frozen=True)
@@ -23,7 +26,7 @@ class Config:
     strength: float = 3.0
     """C of both regressions: how far answers may pull a head from its prior."""
     iterations: int = 40
-    fold_iterations: int = 20
+    fold_iterations: int = 12
     name_share: float = 0.25
     smoothing: float = 2.0
     """Weight of the neighbours until there are enough answers to choose it."""
@@ -56,6 +59,8 @@ class Adaptation:
     calibration: calibration.Calibration
     held_out: crossval.HeldOut | None
     """What models that had not seen them said of the answers; None with too few answers."""
+    evidence: calibration.Evidence | None
+    """How far `held_out` stands for the pool; None with it."""
     config: Config = field(default_factory=Config)
 
     @property
@@ -96,8 +101,6 @@ def adapt(
     answers = _checked(pool, rows, label_ids, weights, label_count)
     vectors = _centred_names(pool, names, label_count, config)
     x = pool.vectors(answers.rows)
-    seen = np.bincount(answers.label_ids, minlength=label_count) > 0
-    silent = ~(seen | vectors.any(axis=1))
     judged = _judge(pool, x, answers, vectors)
     trust = gate.trust(judged, has_names=bool(vectors.any()))
     experts = fit_experts(
@@ -115,21 +118,22 @@ def adapt(
         answers=answers,
         names=vectors,
         experts=experts,
-        head=weigh(experts, trust, silent),
+        head=weigh(experts, trust, silent_labels(answers, vectors)),
         features=judged,
         trust=trust,
         smoothing=config.smoothing if warm is None else warm.smoothing,
         smoothing_chosen_at=0 if warm is None else min(warm.smoothing_chosen_at, len(answers)),
-        calibration=calibration.PRIOR,
+        calibration=calibration.Calibration(
+            calibration.prior_temperature(len(answers), label_count, has_names=bool(vectors.any()))
+        ),
         held_out=None,
+        evidence=None,
         config=config,
     )
-    return _learn_from_held_out(pool, adaptation, silent, generator)
+    return _learn_from_held_out(pool, adaptation, generator)
 
 
-def _learn_from_held_out(
-    pool: Pool, adaptation: Adaptation, silent: Bool[np.ndarray, " labels"], generator: np.random.Generator
-) -> Adaptation:
+def _learn_from_held_out(pool: Pool, adaptation: Adaptation, generator: np.random.Generator) -> Adaptation:
     """Choose the neighbours' weight and calibrate, on answers that the judged models had not seen."""
     config, count = adaptation.config, len(adaptation.answers)
     if len(np.unique(adaptation.answers.rows)) < config.choose_from or adaptation.label_count < 2:
@@ -149,13 +153,31 @@ def _learn_from_held_out(
         strength=config.strength,
         generator=generator,
     )
+    evidence = _evidence(
+        best, int(silent_labels(adaptation.answers, adaptation.names).sum()), has_names=bool(adaptation.names.any())
+    )
     return replace(
         adaptation,
         smoothing=best.smoothing if usable else adaptation.smoothing,
         smoothing_chosen_at=count if due and usable else adaptation.smoothing_chosen_at,
-        calibration=calibration.fit(best.logits, best.answers.label_ids, best.answers.weights),
+        calibration=calibration.fit(best.logits, best.answers.label_ids, evidence, adaptation.calibration.temperature),
         held_out=best,
+        evidence=evidence,
     )
+
+
+def _evidence(held_out: crossval.HeldOut, silent: int, *, has_names: bool) -> calibration.Evidence:
+    """Held-out answers weighed to stand for the pool.
+
+    A label's only answer can't be foreseen once it is held out. It stands for the pool's items of labels that are still
+    `silent`, and where hardly any label is, it would only make the model, which does know it, look worse. Without names
+    every answer held out is missed as badly while a label has but `STARVED` of them, so they count for less.
+    """
+    weights = np.array(held_out.answers.weights)
+    lonely = len(np.unique(held_out.answers.label_ids[~held_out.foreseeable]))
+    weights[~held_out.foreseeable] *= min(1.0, silent / max(lonely, 1))
+    evidence = calibration.represent(softmax(held_out.logits).max(axis=1), held_out.background, weights)
+    return evidence if has_names else evidence.discounted(len(weights) / (STARVED * held_out.logits.shape[1]))
 
 
 def _checked(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from metalearning.adapt import Adaptation
-from metalearning.calibration import PRIOR
+from metalearning.calibration import Calibration
 from metalearning.experts import SILENT, Answers, Experts, weigh
 from metalearning.heads import fit_linear, without_bias
 from metalearning.pool import Pool
@@ -47,6 +47,7 @@ def logistic_regression(
         trust=trust,
         smoothing=0.0,
         smoothing_chosen_at=0,
-        calibration=PRIOR,
+        calibration=Calibration(1.0),
         held_out=None,
+        evidence=None,
     )

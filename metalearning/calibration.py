@@ -1,14 +1,30 @@
-"""Calibration: confidences that come true, and accuracies that were measured on answers the model had not seen."""
+"""Calibration: confidences that come true, and accuracies that were measured on answers the model had not seen.
+
+Answers are no random sample: people were asked where the model was least sure. Taken as they come they make a good
+model look bad and its easy items look doubtful. So held-out answers are weighed until their confidences are spread as
+the pool's are; what is left of them as evidence (`Evidence.size`) may be little, and then the prior speaks instead.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from scipy.optimize import minimize_scalar
 
-from metalearning.vectors import Rows, log_softmax
+from metalearning.vectors import Rows, softmax
+
+BINS = 5
+"""Equal parts of the pool by confidence, each of which must be vouched for by answers of its own."""
+TEMPERATURE_SPREAD = 0.2
+"""Standard deviation of log(temperature) over projects, around `prior_temperature`."""
+SHIFT_SPREAD = 0.65
+"""Standard deviation over projects of how far, in log-odds, the pool's accuracy lies from its tempered confidences."""
+RESIDUE = 0.15
+"""What no number of answers removes, in log-odds: the pool differs from the answers in more than its confidences."""
+WIDEST = 0.35
+"""An interval wider than this says nothing that a person could use."""
 
 
 @dataclass(frozen=True)
@@ -22,21 +38,166 @@ class Calibration:
         return logits / np.float32(self.temperature)
 
 
-PRIOR = Calibration(1.0)
-"""Before any answer: what served best on development data."""
-PRIOR_SPREAD = 0.3
-"""Standard deviation of log(temperature) over projects."""
+@dataclass(frozen=True)
+class Evidence:
+    """Held-out answers that stand for a pool."""
+
+    weights: Float[np.ndarray, " rows"]
+    """Each answer's share of the evidence; they sum to `size`."""
+    size: float
+    """How many random answers they are worth, in [0, answers]."""
+
+    def discounted(self, factor: float) -> Evidence:
+        """The same answers at `factor`, at most 1, of their worth."""
+        factor = min(factor, 1.0)
+        return Evidence(self.weights * factor, self.size * factor)
 
 
-def fit(logits: Float[np.ndarray, "rows labels"], label_ids: Rows, weights: Float[np.ndarray, " rows"]) -> Calibration:
-    """The temperature under which held-out answers are likeliest (Guo et al. 2017), drawn to `PRIOR` if few."""
-    if not len(label_ids):
-        return PRIOR
-    answered = np.arange(len(label_ids))
+@dataclass(frozen=True)
+class Estimate:
+    """An accuracy in [0, 1] with a 95 % interval, and the number of random answers that the evidence is worth."""
+
+    value: float
+    low: float
+    high: float
+    evidence: float
+
+
+@dataclass(frozen=True)
+class LabelAccuracy:
+    """How often the held-out answers of one label were foreseen; a count, not a claim about the pool."""
+
+    label_id: int
+    answers: int
+    correct: int
+
+
+@dataclass(frozen=True)
+class Confusion:
+    """So many held-out answers of one label for which the model would have suggested another."""
+
+    label_id: int
+    suggested_id: int
+    answers: int
+
+
+def prior_temperature(answers: int, label_count: int, *, has_names: bool) -> float:
+    """The temperature to expect before looking: the fewer answers per label, the more a model overrates itself."""
+    per_label = answers / max(label_count, 1)
+    return 1 + (0.2 * np.exp(-per_label / 2) if has_names else 0.5 * np.exp(-per_label / 3))
+
+
+def represent(
+    held_out: Float[np.ndarray, " rows"], pool: Float[np.ndarray, " items"], weights: Float[np.ndarray, " rows"]
+) -> Evidence:
+    """Weigh answers so that their confidences are spread as the pool's: each fifth of the pool gets an equal say.
+
+    The size is Kish's effective sample size of such a stratified sample; a fifth without answers counts as half an
+    answer, which leaves hardly anything of the rest.
+    """
+    edges = np.quantile(pool, np.arange(1, BINS) / BINS) if len(pool) else np.zeros(BINS - 1)
+    part = np.searchsorted(edges, held_out, side="right")
+    present = np.bincount(part, weights=weights, minlength=BINS)
+    total = float(weights.sum())
+    size = min(float(BINS**2 / (1 / np.maximum(present, 0.5)).sum()), total)
+    size *= size / max(total, 1e-8)
+    filled = max(int((present > 0).sum()), 1)
+    return Evidence(size * weights / (filled * np.maximum(present, 1e-8)[part]), size)
+
+
+def fit(
+    logits: Float[np.ndarray, "rows labels"],
+    label_ids: Rows,
+    evidence: Evidence,
+    prior: float,
+) -> Calibration:
+    """The temperature that best foretells which held-out suggestions are right, drawn to `prior` if they are few.
+
+    Guo et al. 2017 fit it to the likelihood of the labels. The likelihood of being right is what a confidence promises,
+    and a label's very first answer, which no model could foresee, costs it one mistake and not a flattening of all.
+    """
+    correct = logits.argmax(axis=1) == label_ids
 
     def loss(log_temperature: float) -> float:
-        surprise = -log_softmax(logits * np.float32(np.exp(-log_temperature)))[answered, label_ids]
-        return float(weights @ surprise + 0.5 * ((log_temperature - np.log(PRIOR.temperature)) / PRIOR_SPREAD) ** 2)
+        confidence = softmax(logits * np.float32(np.exp(-log_temperature))).max(axis=1).clip(1e-4, 1 - 1e-4)
+        surprise = -np.log(np.where(correct, confidence, 1 - confidence))
+        return float(evidence.weights @ surprise + 0.5 * ((log_temperature - np.log(prior)) / TEMPERATURE_SPREAD) ** 2)
 
+    if not len(label_ids):
+        return Calibration(prior)
     found = minimize_scalar(loss, bounds=(np.log(0.1), np.log(10)), method="bounded", options={"xatol": 1e-3})
     return Calibration(float(np.exp(found.x)))
+
+
+def expected_calibration_error(
+    confidence: Float[np.ndarray, " items"], correct: Bool[np.ndarray, " items"], bins: int = 10
+) -> float:
+    """Mean gap between confidence and accuracy over equally wide bins, weighted by their items; in [0, 1]."""
+    if not len(confidence):
+        return 0.0
+    part = np.minimum((confidence * bins).astype(int), bins - 1)
+    gaps = np.bincount(part, weights=confidence - correct, minlength=bins)
+    return float(np.abs(gaps).sum() / len(confidence))
+
+
+def estimate_accuracy(
+    logits: Float[np.ndarray, "rows labels"],
+    label_ids: Rows,
+    evidence: Evidence,
+    calibration: Calibration,
+    pool: Float[np.ndarray, " items"],
+) -> Estimate | None:
+    """The share of right suggestions among unanswered items whose calibrated confidences are `pool`.
+
+    log-odds(right) = log-odds(confidence) + shift, the shift fitted to the held-out answers (`logits`, not tempered)
+    under the prior N(0, SHIFT_SPREAD^2), its uncertainty by Laplace's approximation; then averaged over the pool.
+    None if the pool is empty or the interval would be wider than `WIDEST`.
+    """
+    if not len(pool) or not len(label_ids):
+        return None
+    tempered = softmax(calibration.temper(logits))
+    correct = tempered.argmax(axis=1) == label_ids
+    odds = _log_odds(tempered.max(axis=1))
+    shift, spread = 0.0, SHIFT_SPREAD
+    for _ in range(20):  # Newton's method: concave, so it cannot go astray
+        expected = _logistic(odds + shift)
+        slope = float(evidence.weights @ (correct - expected)) - shift / SHIFT_SPREAD**2
+        curvature = float(evidence.weights @ (expected * (1 - expected))) + 1 / SHIFT_SPREAD**2
+        shift, spread = shift + slope / curvature, curvature**-0.5
+    spread = float(np.hypot(spread, RESIDUE))
+    pool_odds = _log_odds(pool)
+    value = _logistic(pool_odds + shift)
+    chance = 1.96 * float(np.sqrt((value * (1 - value)).sum())) / len(pool)
+    low = value.mean() - float(np.hypot(value.mean() - _logistic(pool_odds + shift - 1.96 * spread).mean(), chance))
+    high = value.mean() + float(np.hypot(_logistic(pool_odds + shift + 1.96 * spread).mean() - value.mean(), chance))
+    low, high = max(low, 0.0), min(high, 1.0)
+    if high - low > WIDEST:
+        return None
+    return Estimate(float(value.mean()), low, high, evidence.size)
+
+
+def per_label(logits: Float[np.ndarray, "rows labels"], label_ids: Rows) -> list[LabelAccuracy]:
+    """For each answered label, ascending: its held-out answers and how many of them were foreseen."""
+    foreseen = logits.argmax(axis=1) == label_ids
+    return [
+        LabelAccuracy(int(label_id), int((label_ids == label_id).sum()), int(foreseen[label_ids == label_id].sum()))
+        for label_id in np.unique(label_ids)
+    ]
+
+
+def confusions(logits: Float[np.ndarray, "rows labels"], label_ids: Rows) -> list[Confusion]:
+    """Pairs of an answered label and what would have been suggested instead, the most frequent first."""
+    suggested = logits.argmax(axis=1)
+    wrong = suggested != label_ids
+    pairs, counts = np.unique(np.stack([label_ids[wrong], suggested[wrong]]), axis=1, return_counts=True)
+    order = np.argsort(-counts, kind="stable")
+    return [Confusion(int(pairs[0, place]), int(pairs[1, place]), int(counts[place])) for place in order]
+
+
+def _log_odds(probability: Float[np.ndarray, " items"]) -> Float[np.ndarray, " items"]:
+    held = np.clip(np.asarray(probability, dtype=np.float64), 1e-4, 1 - 1e-4)
+    return np.log(held / (1 - held))
+
+
+def _logistic(log_odds: Float[np.ndarray, " items"]) -> Float[np.ndarray, " items"]:
+    return 1 / (1 + np.exp(-log_odds))

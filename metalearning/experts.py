@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from metalearning.gate import Trust
-from metalearning.heads import Weights, centred, fit_linear, label_sums, linear, prototypes, without_bias
+from metalearning.heads import NEAREST, Weights, centred, fit_linear, label_sums, linear, prototypes, without_bias
 from metalearning.vectors import Rows, log_softmax
 
 SCALE = 10.0
@@ -64,8 +64,13 @@ class Head:
     on_plain: Weights | None
 
     def logits(self, x: Float[np.ndarray, "items dim"]) -> Float[np.ndarray, "items labels"]:
-        """Logits of float32 embeddings."""
-        total = linear(centred(x, self.mean), self.on_centred)
+        """Logits of float32 embeddings, without ever writing the centred ones down."""
+        weights, bias = self.on_centred[:, :-1], self.on_centred[:, -1]
+        squared = np.einsum("id,id->i", x, x) - 2 * (x @ self.mean) + self.mean @ self.mean
+        total = x @ weights.T
+        total -= weights @ self.mean
+        total /= np.sqrt(np.maximum(squared, NEAREST**2))[:, None]
+        total += bias
         return total if self.on_plain is None else total + linear(x, self.on_plain)
 
 
@@ -121,7 +126,12 @@ def fit_experts(
     )
 
 
-def weigh(experts: Experts, trust: Trust, silent: Float[np.ndarray, " labels"]) -> Head:
+def silent_labels(answers: Answers, names: Float[np.ndarray, "labels dim"]) -> Bool[np.ndarray, " labels"]:
+    """Labels of which nothing is known: neither a name (a zero row) nor an answer."""
+    return ~((np.bincount(answers.label_ids, minlength=len(names)) > 0) | names.any(axis=1))
+
+
+def weigh(experts: Experts, trust: Trust, silent: Bool[np.ndarray, " labels"]) -> Head:
     """The one head that says what the four experts say together; `silent` is true of labels nothing is known of."""
     on_centred = trust[0] * experts.names + trust[1] * experts.prototypes + trust[3] * experts.proximal
     on_centred[silent] = 0

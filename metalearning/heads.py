@@ -12,9 +12,14 @@ Weights = Float[np.ndarray, "labels dim_and_bias"]
 """A linear head: one row per label, the bias in the last column."""
 
 
+NEAREST = 1e-3
+"""Items closer to the mean than this are at the mean: what is left of them is rounding, not meaning."""
+
+
 def centred(x: Float[np.ndarray, "items dim"], mean: Float[np.ndarray, " dim"]) -> Float[np.ndarray, "items dim"]:
     """`norm(x - pool mean)`: what is left of an embedding once what all items share is taken away."""
-    return unit(np.asarray(x, dtype=np.float32) - mean)
+    apart = np.asarray(x, dtype=np.float32) - mean
+    return apart / np.maximum(np.linalg.norm(apart, axis=1, keepdims=True), NEAREST)
 
 
 def name_vectors(
@@ -115,7 +120,7 @@ def fit_linear(
         start.astype(np.float64).ravel(),
         jac=True,
         method="L-BFGS-B",
-        options={"maxiter": iterations, "maxcor": 8},
+        options={"maxiter": iterations, "maxcor": 5},
     )
     return np.asarray(found.x.reshape(prior.shape), dtype=np.float32)
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+import torch
 from jaxtyping import Float
 from scipy.sparse import csr_matrix
 
@@ -56,10 +57,17 @@ class Pool:
 
     def vectors(self, rows: Rows) -> Float[np.ndarray, "rows dim"]:
         """The embeddings of some rows as float32."""
-        return np.asarray(self.x[rows], dtype=np.float32)
+        return _float32(self.x[rows])
 
     def blocks(self, rows: Rows | None = None) -> Iterator[tuple[slice, Float[np.ndarray, "items dim"]]]:
         """All items, or `rows`, a block at a time: their places (in the pool, or in `rows`) and float32 embeddings."""
         for start in range(0, len(self) if rows is None else len(rows), BLOCK):
             place = slice(start, start + BLOCK)
-            yield place, np.asarray(self.x[place if rows is None else rows[place]], dtype=np.float32)
+            yield place, _float32(self.x[place if rows is None else rows[place]])
+
+
+def _float32(x: Float[np.ndarray, "items dim"]) -> Float[np.ndarray, "items dim"]:
+    """`x` as float32; half precision goes through torch, which casts it twice as fast as numpy."""
+    if x.dtype != np.float16:
+        return np.asarray(x, dtype=np.float32)
+    return torch.from_numpy(np.array(x)).float().numpy()

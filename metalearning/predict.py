@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from metalearning.adapt import Adaptation
+from metalearning.calibration import Estimate, estimate_accuracy
 from metalearning.graph import smooth
 from metalearning.pool import Pool
 from metalearning.vectors import Rows, softmax
@@ -66,6 +67,23 @@ def top(
     value = np.take_along_axis(probabilities, best, 1)
     order = np.argsort(-value, axis=1, kind="stable")
     return np.take_along_axis(best, order, 1).astype(np.int32), np.take_along_axis(value, order, 1)
+
+
+def estimated_accuracy(adaptation: Adaptation, prediction: Prediction, unanswered: Rows) -> Estimate | None:
+    """The accuracy of the suggestions for the `unanswered` rows, from held-out answers, or None.
+
+    See `calibration.estimate_accuracy` for how, for what the interval covers, and for when it can't be told.
+    """
+    if adaptation.held_out is None or adaptation.evidence is None:
+        return None
+    held_out = adaptation.held_out
+    return estimate_accuracy(
+        held_out.logits,
+        held_out.answers.label_ids,
+        adaptation.evidence,
+        adaptation.calibration,
+        prediction.confidence[unanswered],
+    )
 
 
 def uses_graph(adaptation: Adaptation, pool: Pool) -> bool:

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 import numpy as np
 
 from metalearning.adapt import Adaptation, Config
-from metalearning.calibration import Calibration
+from metalearning.calibration import Calibration, Evidence
 from metalearning.crossval import HeldOut
-from metalearning.experts import Answers, Experts, weigh
+from metalearning.experts import Answers, Experts, silent_labels, weigh
 
 Arrays = Mapping[str, np.ndarray]
 EXPERT_FIELDS = ("mean", "names", "prototypes", "logistic", "proximal")
@@ -30,10 +30,17 @@ def to_arrays(adaptation: Adaptation) -> dict[str, np.ndarray]:
         "smoothing_chosen_at": np.array(adaptation.smoothing_chosen_at),
         "temperature": np.array(adaptation.calibration.temperature),
     }
+    if adaptation.evidence is not None:
+        stored |= {
+            "evidence_weights": adaptation.evidence.weights,
+            "evidence_size": np.array(adaptation.evidence.size),
+        }
     if adaptation.held_out is not None:
         stored |= {
             "held_out_logits": adaptation.held_out.logits,
             "held_out_smoothing": np.array(adaptation.held_out.smoothing),
+            "held_out_foreseeable": adaptation.held_out.foreseeable,
+            "held_out_background": adaptation.held_out.background,
         }
     return stored
 
@@ -44,21 +51,29 @@ def from_arrays(stored: Arrays, config: Config | None = None) -> Adaptation:
     experts = Experts(*(stored[f"expert_{name}"] for name in EXPERT_FIELDS))
     names, trust = stored["names"], stored["trust"]
     label_count = int(stored["label_count"])
-    silent = ~((np.bincount(answers.label_ids, minlength=label_count) > 0) | names.any(axis=1))
-    held_out = None
+    evidence = held_out = None
+    if "evidence_weights" in stored:
+        evidence = Evidence(stored["evidence_weights"], float(stored["evidence_size"]))
     if "held_out_logits" in stored:
-        held_out = HeldOut(answers, stored["held_out_logits"], float(stored["held_out_smoothing"]))
+        held_out = HeldOut(
+            answers,
+            stored["held_out_logits"],
+            float(stored["held_out_smoothing"]),
+            stored["held_out_foreseeable"],
+            stored["held_out_background"],
+        )
     return Adaptation(
         label_count=label_count,
         answers=answers,
         names=names,
         experts=experts,
-        head=weigh(experts, trust, silent),
+        head=weigh(experts, trust, silent_labels(answers, names)),
         features=stored["features"],
         trust=trust,
         smoothing=float(stored["smoothing"]),
         smoothing_chosen_at=int(stored["smoothing_chosen_at"]),
         calibration=Calibration(float(stored["temperature"])),
         held_out=held_out,
+        evidence=evidence,
         config=config or Config(),
     )
