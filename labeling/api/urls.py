@@ -2,12 +2,34 @@
 
 from django.urls import URLPattern, URLResolver
 
-from labeling.api import exports, labelling, overview, review, snapshots
+from labeling.api import (
+    exports,
+    imports,
+    items,
+    jobs,
+    labelling,
+    labels,
+    overview,
+    people,
+    projects,
+    review,
+    session,
+    snapshots,
+    unknown,
+)
 
 urlpatterns: list[URLPattern | URLResolver] = [
+    *session.urlpatterns,
+    *projects.urlpatterns,
+    *labels.urlpatterns,
+    *people.urlpatterns,
+    *imports.urlpatterns,
+    *jobs.urlpatterns,
+    *items.urlpatterns,
     *labelling.urlpatterns,
     *review.urlpatterns,
     *overview.urlpatterns,
     *snapshots.urlpatterns,
     *exports.urlpatterns,
+    *unknown.urlpatterns,  # last: it takes every address
 ]

@@ -1,0 +1,180 @@
+"""Founding: a project begins, changes its settings, and ends."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from django.core.files.storage import default_storage
+from django.db import models, router, transaction
+from django.utils.translation import gettext as _
+
+from labeling import dispatch, encoders, jobs
+from labeling.errors import BadField, Conflict
+from labeling.models import (
+    Acceptance,
+    Answer,
+    BadRow,
+    Batch,
+    Candidate,
+    Export,
+    Invitation,
+    Item,
+    Job,
+    Label,
+    Lease,
+    Mark,
+    Member,
+    Project,
+    Reference,
+    Role,
+    Snapshot,
+    Tally,
+    Upload,
+    User,
+)
+
+SETTINGS = (
+    "name",
+    "description",
+    "guidelines",
+    "show_suggestions",
+    "goal_accuracy",
+    "lease_seconds",
+    "random_share",
+    "encoder",
+)
+LEASE_SECONDS = (30, 24 * 60 * 60)  # shortest and longest
+DELETED_AT_ONCE = 20_000  # rows in one transaction, so that nobody waits long for the write lock
+
+# Children before their parents. Django's own cascade would load every row, and stops at the protected ones.
+_ROWS: tuple[tuple[type[models.Model], str], ...] = (
+    (Acceptance, "project"),
+    (Batch, "project"),
+    (Answer, "project"),
+    (Mark, "project"),
+    (Lease, "project"),
+    (Candidate, "project"),
+    (Reference, "item__project"),
+    (Item, "project"),
+    (Snapshot, "project"),
+    (BadRow, "job__project"),
+    (Export, "project"),
+    (Job, "project"),
+    (Upload, "project"),
+    (Invitation, "project"),
+    (Label, "project"),
+    (Tally, "project"),
+)
+
+
+@transaction.atomic
+def found(*, creator: User, name: str, modality: str, **settings: Any) -> Project:
+    """Begin a project; its creator becomes its admin. `settings` are any of SETTINGS.
+
+    Raises BadField for a value that cannot be used.
+    """
+    values = {**settings, "name": name}
+    if modality not in Project.Modality.values:
+        raise BadField("modality", _("Choose text or images."))
+    _check(values, modality)
+    project = Project.objects.create(modality=modality, created_by=creator, **_clean(values))
+    Tally.objects.create(project=project)
+    Member.objects.create(project=project, user=creator, role=Role.ADMIN)
+    return project
+
+
+@transaction.atomic
+def change(*, project: Project, settings: Mapping[str, Any]) -> Project:
+    """Change settings; another encoder embeds all items anew, another random share fills the queue anew.
+
+    Raises BadField for a value that cannot be used.
+    """
+    _check(settings, project.modality)
+    changed = {name: value for name, value in _clean(settings).items() if getattr(project, name) != value}
+    if not changed:
+        return project
+    for name, value in changed.items():
+        setattr(project, name, value)
+    project.save(update_fields=list(changed))
+    if Item.objects.filter(project=project).exists():
+        if "encoder" in changed:
+            dispatch.start(project, Job.Kind.EMBED)
+        elif "random_share" in changed:
+            dispatch.start(project, Job.Kind.ADAPT)
+    return project
+
+
+def dissolve(*, project: Project, by: User, name: str) -> None:
+    """Delete the project with all its rows and files; `name` must be typed exactly.
+
+    The others lose sight of it first, then the rows go slice by slice; where it is interrupted, `by` still
+    sees what is left and can go on. Raises Conflict where the name is not the project's.
+    """
+    if name != project.name:
+        raise Conflict(_("Type the project's name exactly to delete it."), {"name": _("This is another name.")})
+    Member.objects.filter(project=project).exclude(user=by).delete()
+    for job in Job.objects.filter(project=project, state__in=[Job.State.QUEUED, Job.State.RUNNING]):
+        jobs.cancel(job)
+    for model, path in _ROWS:
+        _delete_slices(model, {path: project.pk})
+    with transaction.atomic():
+        # What a worker wrote while we deleted goes here, with the project itself.
+        for model, path in _ROWS:
+            _delete(model._default_manager.filter(**{path: project.pk}))
+        Member.objects.filter(project=project).delete()
+        _delete(Project.objects.filter(pk=project.pk))
+    _delete_files(f"projects/{project.pk}")
+
+
+def _check(values: Mapping[str, Any], modality: str) -> None:
+    unknown = set(values) - set(SETTINGS)
+    if unknown:
+        raise TypeError(f"these are no settings of a project: {sorted(unknown)}")
+    if "name" in values and not 0 < len(str(values["name"]).strip()) <= 200:
+        raise BadField("name", _("Give the project a name of at most 200 characters."))
+    _within(values, "goal_accuracy", 0.5, 1, _("Give an accuracy from 0.5 to 1."))
+    _within(values, "random_share", 0, 1, _("Give a share from 0 to 1."))
+    low, high = LEASE_SECONDS
+    message = _("Give between %(low)s and %(high)s seconds.") % {"low": low, "high": high}
+    _within(values, "lease_seconds", low, high, message)
+    if values.get("encoder", "").strip():
+        encoders.check(values["encoder"].strip(), modality)
+
+
+def _within(values: Mapping[str, Any], name: str, low: float, high: float, message: str) -> None:
+    if name in values and not (math.isfinite(values[name]) and low <= values[name] <= high):
+        raise BadField(name, message)
+
+
+def _clean(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value.strip() if isinstance(value, str) else value for name, value in values.items()}
+
+
+def _delete_slices(model: type[models.Model], where: Mapping[str, int]) -> None:
+    while some := list(model._default_manager.filter(**where).values_list("pk", flat=True)[:DELETED_AT_ONCE]):
+        with transaction.atomic():
+            for ids in _portions(some):
+                _delete(model._default_manager.filter(pk__in=ids))
+
+
+def _portions(ids: list[int], size: int = 5_000) -> Iterable[list[int]]:
+    return (ids[start : start + size] for start in range(0, len(ids), size))
+
+
+def _delete(rows: models.QuerySet[Any]) -> None:
+    # Not .delete(): that collects every row and its relatives in memory first.
+    rows._raw_delete(router.db_for_write(rows.model))  # type: ignore[attr-defined]
+
+
+def _delete_files(folder: str) -> None:
+    try:
+        folders, files = default_storage.listdir(folder)
+    except FileNotFoundError:
+        return
+    for name in files:
+        default_storage.delete(f"{folder}/{name}")
+    for name in folders:
+        _delete_files(f"{folder}/{name}")
+    default_storage.delete(folder)
