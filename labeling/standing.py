@@ -34,6 +34,15 @@ def restate(project_id: int, item_ids: Sequence[int]) -> None:
         _count(project_id, change)
 
 
+def answered(project_id: int, item_id: int, label_id: int) -> None:
+    """Note that a person has just answered this item: the same as `restate`, quicker for an item that was open."""
+    was_open = Item.objects.filter(pk=item_id, status=Status.OPEN)
+    if was_open.update(status=Status.ANSWERED, label_id=label_id):
+        _count(project_id, Counter({Status.ANSWERED: 1}))
+    else:
+        restate(project_id, [item_id])
+
+
 def derive(item_ids: Sequence[int]) -> dict[int, Standing]:
     """Where these items stand; open ones are absent."""
     standing: dict[int, Standing] = {}
@@ -49,10 +58,13 @@ def derive(item_ids: Sequence[int]) -> dict[int, Standing]:
     return standing
 
 
-def add_items(project_id: int, count: int) -> int:
-    """Take `count` dense row numbers for new items and return the first. Call it in the transaction that adds them."""
+def add_items(project_id: int, count: int, imported: int = 0) -> int:
+    """Take `count` dense row numbers for new items and return the first. Call it in the transaction that adds them.
+
+    `imported` of them have a label from the file: they are inserted as IMPORTED with it, their answers beside them.
+    """
     tally = Tally.objects.select_for_update().get(project=project_id)
-    Tally.objects.filter(pk=tally.pk).update(items=F("items") + count)
+    Tally.objects.filter(pk=tally.pk).update(items=F("items") + count, imported=F("imported") + imported)
     return tally.items
 
 
