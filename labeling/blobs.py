@@ -13,7 +13,7 @@ from typing import IO
 
 from django.conf import settings
 from django.core.files import File
-from django.core.files.storage import default_storage
+from django.core.files.storage import FileSystemStorage, default_storage
 
 Writer = Callable[[IO[bytes]], object]
 PART = ".part"  # what a temporary file's name ends with
@@ -105,10 +105,8 @@ def cached_path(name: str) -> Path:
 
 def local_path(name: str) -> Path | None:
     """The blob's own place on this machine's disk; None where storage is elsewhere."""
-    try:
-        return Path(default_storage.path(name))
-    except NotImplementedError:
-        return None
+    # Asking the storage is not enough: the one in memory gives a path at which there is nothing.
+    return Path(default_storage.path(name)) if isinstance(default_storage, FileSystemStorage) else None
 
 
 def write_whole(path: Path, writer: Writer) -> None:

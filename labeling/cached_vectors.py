@@ -68,19 +68,16 @@ class CachedVectors:
         )
 
     def _bring_up_to_date(self, state: State, chunks: Mapping[int, str], load: Load, item_count: int) -> State:
-        known: dict[str, str] = dict(state["chunks"])
-        fresh = {chunk: load(name) for chunk, name in sorted(chunks.items()) if known.get(str(chunk)) != name}
-        generation = state["generation"]
-        gone = set(known) - {str(chunk) for chunk in chunks}
-        if gone:
+        known, generation = dict(state["chunks"]), state["generation"]
+        if set(known) - {str(chunk) for chunk in chunks}:
             known, generation = {}, self._next(generation, copy=False)
-            fresh = {chunk: load(name) for chunk, name in sorted(chunks.items())}
-        elif any(self._differs(generation, chunk, rows) for chunk, rows in fresh.items() if str(chunk) in known):
+        stale = [chunk for chunk, name in sorted(chunks.items()) if known.get(str(chunk)) != name]
+        fresh = {chunk: load(chunks[chunk]) for chunk in stale}
+        usable = {chunk: self._usable(rows) for chunk, rows in fresh.items()}
+        if any(self._differs(generation, chunk, rows) for chunk, rows in usable.items()):
             generation = self._next(generation, copy=True)
-        self._write(generation, fresh, item_count)
-        for chunk, rows in fresh.items():
-            if rows is not None and rows.shape[1] == self.dimension:
-                known[str(chunk)] = chunks[chunk]
+        self._write(generation, usable, item_count)
+        known |= {str(chunk): chunks[chunk] for chunk in stale if fresh[chunk] is usable[chunk]}
         new: State = {"generation": generation, "dimension": self.dimension, "chunks": known}
         write_whole(self.folder / STATE, lambda file: file.write(json.dumps(new).encode()))
         if generation != state["generation"]:
@@ -88,7 +85,13 @@ class CachedVectors:
                 path.unlink(missing_ok=True)
         return new
 
-    def _write(self, generation: int, fresh: Mapping[int, np.ndarray | None], item_count: int) -> None:
+    def _usable(self, rows: np.ndarray | None) -> np.ndarray:
+        """The chunk's rows; all absent for a damaged chunk, or one of another dimension."""
+        if rows is None or rows.shape[1] != self.dimension:
+            return np.full((self.chunk_rows, self.dimension), np.nan, dtype=np.float16)
+        return rows
+
+    def _write(self, generation: int, fresh: Mapping[int, np.ndarray], item_count: int) -> None:
         """Write the chunks' rows to their places, and only then that they are there."""
         values, present = self._files(generation)
         width = self.dimension * 2
@@ -99,8 +102,6 @@ class CachedVectors:
                 if os.fstat(file.fileno()).st_size < size:
                     file.truncate(size)
             for chunk, rows in fresh.items():
-                if rows is None or rows.shape[1] != self.dimension:
-                    continue
                 there = _there(rows)
                 start = chunk * self.chunk_rows
                 os.pwrite(
@@ -110,20 +111,20 @@ class CachedVectors:
             os.fsync(value_file.fileno())
             os.fsync(present_file.fileno())
 
-    def _differs(self, generation: int, chunk: int, rows: np.ndarray | None) -> bool:
+    def _differs(self, generation: int, chunk: int, rows: np.ndarray) -> bool:
         """Whether a row of this chunk that is there already would change or go."""
         values, present = self._files(generation)
+        if not present.exists():
+            return False
         start = chunk * self.chunk_rows
         was_there = np.fromfile(present, dtype=np.uint8, count=self.chunk_rows, offset=start).astype(bool)
-        if rows is None or rows.shape[1] != self.dimension:
-            return bool(was_there.any())
         count = min(len(rows), len(was_there))
         if was_there[count:].any():
             return True
-        width = self.dimension * 2
-        old = np.fromfile(values, dtype=np.float16, count=count * self.dimension, offset=start * width)
-        old = old.reshape(count, self.dimension)[was_there[:count]]
-        return not np.array_equal(old, rows[:count][was_there[:count]])
+        old = np.fromfile(
+            values, dtype=np.float16, count=count * self.dimension, offset=start * self.dimension * 2
+        ).reshape(count, self.dimension)
+        return not np.array_equal(old[was_there[:count]], rows[:count][was_there[:count]])
 
     def _next(self, generation: int, copy: bool) -> int:
         """Begin the next generation, with what this one has or with nothing."""

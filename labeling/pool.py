@@ -16,9 +16,11 @@ import io
 import json
 import logging
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import IO, Any, NamedTuple
+from functools import partial
+from typing import IO, Any, NamedTuple, TypeVar
 from urllib.parse import quote
 
 import numpy as np
@@ -33,20 +35,20 @@ logger = logging.getLogger(__name__)
 CHUNK = 4096  # rows
 CHUNK_NAME = re.compile(r"(\d{6,})-(\d{4})-([0-9a-f]{16})\.npy")
 SNAPSHOT_NAME = re.compile(r"(\d{8,})\..*")
+ATTEMPTS = 5
+T = TypeVar("T")
 LARGEST_SMALL = np.iinfo(np.int16).max
 
 
 class NotKept(Refused):
-    """Arrays that are no longer, or not yet, there."""
+    """A snapshot whose arrays are no longer there."""
 
     code = "not_kept"
     status = 409
 
-    def __init__(self, what: str, number: int) -> None:
-        super().__init__(
-            _("The %(what)s of snapshot %(number)s is no longer kept. Load the page again to see the newest one.")
-            % {"what": what, "number": number}
-        )
+    def __init__(self, number: int) -> None:
+        message = _("Snapshot %(number)s is no longer kept. Load the page again to see the newest one.")
+        super().__init__(message % {"number": number})
 
 
 class Vectors(NamedTuple):
@@ -107,8 +109,12 @@ def write_chunk(project_id: int, encoder: str, chunk: int, vectors: Float[np.nda
 def read_chunk(project_id: int, encoder: str, chunk: int) -> Float[np.ndarray, "rows dim"] | None:
     """A chunk's vectors as they were written, float16, NaN where absent; None where there is no whole chunk."""
     folder = _vector_folder(project_id, encoder)
-    name = _newest_chunks(folder).get(chunk)
-    return None if name is None else _load_chunk(f"{folder}/{name}")
+
+    def read() -> np.ndarray | None:
+        name = _newest_chunks(folder).get(chunk)
+        return None if name is None else _load_chunk(folder, name)
+
+    return _steadily(read)
 
 
 def vectors(project_id: int, encoder: str, dimension: int, item_count: int) -> Vectors:
@@ -120,7 +126,8 @@ def vectors(project_id: int, encoder: str, dimension: int, item_count: int) -> V
         return Vectors(np.zeros((0, dimension), dtype=np.float16), np.zeros(0, dtype=bool))
     folder = _vector_folder(project_id, encoder)
     cache = CachedVectors(blobs.cached_path(folder), dimension, CHUNK)
-    return Vectors(*cache.read(_newest_chunks(folder), lambda name: _load_chunk(f"{folder}/{name}"), item_count))
+    load = partial(_load_chunk, folder)
+    return Vectors(*_steadily(lambda: cache.read(_newest_chunks(folder), load, item_count)))
 
 
 def missing_rows(project_id: int, encoder: str, dimension: int, item_count: int) -> Int[np.ndarray, " rows"]:
@@ -130,10 +137,9 @@ def missing_rows(project_id: int, encoder: str, dimension: int, item_count: int)
 
 def stored_dimension(project_id: int, encoder: str) -> int | None:
     """How many numbers a stored vector has; None where none is stored."""
-    folder = _vector_folder(project_id, encoder)
-    for name in _newest_chunks(folder).values():
-        if (chunk := _load_chunk(f"{folder}/{name}")) is not None:
-            return int(chunk.shape[1])
+    for chunk in _newest_chunks(_vector_folder(project_id, encoder)):
+        if (rows := read_chunk(project_id, encoder, chunk)) is not None:
+            return int(rows.shape[1])
     return None
 
 
@@ -166,7 +172,7 @@ def read_predictions(project_id: int, number: int) -> Predictions:
     """
     path = blobs.local(_snapshot(project_id, number, "predictions.npy"))
     if path is None:
-        raise NotKept(_("prediction"), number)
+        raise NotKept(number)
     try:
         table = np.load(path, mmap_mode="r")
     except (ValueError, EOFError) as error:
@@ -192,7 +198,7 @@ def read_ranking(project_id: int, number: int) -> list[dict[str, Any]]:
     """Whom a snapshot wants asked, as it was written. Raises NotKept."""
     data = blobs.read(_snapshot(project_id, number, "ranking.json"))
     if data is None:
-        raise NotKept(_("ranking"), number)
+        raise NotKept(number)
     ranking: list[dict[str, Any]] = json.loads(data)
     return ranking
 
@@ -293,17 +299,27 @@ def _newest_chunks(folder: str) -> dict[int, str]:
     return newest
 
 
-def _load_chunk(name: str) -> Float[np.ndarray, "rows dim"] | None:
-    """A chunk's array; None for a file that is not whole, whose rows will then be embedded again."""
-    data = blobs.read(name)
+def _load_chunk(folder: str, name: str) -> Float[np.ndarray, "rows dim"] | None:
+    """A chunk's array; None for a file that is not whole, whose rows will then be embedded again.
+
+    Raises FileNotFoundError for one that is gone.
+    """
+    data = blobs.read(f"{folder}/{name}")
     if data is None:
-        return None
-    match = CHUNK_NAME.fullmatch(name.rpartition("/")[2])
-    if match is None or hashlib.blake2b(data, digest_size=8).hexdigest() != match[3]:
-        logger.warning("%s is damaged; its items will be embedded again", name)
+        raise FileNotFoundError(f"{folder}/{name}")
+    if not name.endswith(f"-{hashlib.blake2b(data, digest_size=8).hexdigest()}.npy"):
+        logger.warning("%s/%s is damaged; its items will be embedded again", folder, name)
         return None
     chunk: np.ndarray = np.load(io.BytesIO(data))
     return chunk
+
+
+def _steadily(read: Callable[[], T]) -> T:
+    """What `read` gives; read again where a chunk was written anew between its listing and its reading."""
+    for _attempt in range(ATTEMPTS):
+        with suppress(FileNotFoundError):
+            return read()
+    return read()
 
 
 def _save_arrays(file: IO[bytes], arrays: Mapping[str, np.ndarray]) -> None:

@@ -70,18 +70,31 @@ def ink(grey: NDArray[np.uint8]) -> NDArray[np.float32]:
 
 
 def centred(strength: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The ink on a canvas of 28 pixels, 24 of them for the whole image, its centre of mass in the middle."""
+    """The ink on a canvas of 28 pixels, 24 of them for the whole image, its centre of mass in the middle.
+
+    Moved by parts of a pixel too: rounding to whole ones cost half a point to a point of accuracy.
+    """
     from PIL import Image
 
-    height, width = (max(1, round(side * INK / max(strength.shape))) for side in strength.shape)
-    image = Image.fromarray(strength).resize((width, height), Image.Resampling.BICUBIC)
-    laid = np.asarray(image, dtype=np.float32).clip(0, 1)
-    top, left = (round(CANVAS - 0.5 - centre) for centre in _centre(laid))
-    # Twice the canvas, so that ink far off the middle can be moved before the rest is cut away.
-    wide = np.zeros((2 * CANVAS, 2 * CANVAS), dtype=np.float32)
-    wide[top : top + height, left : left + width] = laid
-    half = CANVAS // 2
-    return wide[half : half + CANVAS, half : half + CANVAS]
+    strength = _at_most(strength, LARGEST)
+    row, column = _centre(strength)
+    scale = max(strength.shape) / INK
+    middle = scale * CANVAS / 2
+    # Where on the image each of the canvas's pixels lies; 0.5, since a pixel's middle is half a pixel from its edge.
+    lies = (scale, 0, column + 0.5 - middle, 0, scale, row + 0.5 - middle)
+    laid = Image.fromarray(strength).transform((CANVAS, CANVAS), Image.Transform.AFFINE, lies, Image.Resampling.BICUBIC)
+    return np.asarray(laid, dtype=np.float32).clip(0, 1)
+
+
+def _at_most(strength: NDArray[np.float32], side: int) -> NDArray[np.float32]:
+    """The same with no side longer than this, since sampling from far larger pictures would skip whole strokes."""
+    from PIL import Image
+
+    longest = max(strength.shape)
+    if longest <= side:
+        return strength
+    height, width = (max(1, round(length * side / longest)) for length in strength.shape)
+    return np.asarray(Image.fromarray(strength).resize((width, height), Image.Resampling.BOX), dtype=np.float32)
 
 
 def _centre(strength: NDArray[np.float32]) -> tuple[float, float]:
@@ -98,7 +111,7 @@ def _shade(canvases: Canvases) -> NDArray[np.float32]:
     from scipy.ndimage import gaussian_filter
 
     blurred: NDArray[np.float32] = gaussian_filter(canvases, (0, BLUR, BLUR))
-    return blurred[:, ::2, ::2].reshape(len(canvases), -1)
+    return blurred[:, ::2, ::2].reshape(len(canvases), (CANVAS // 2) ** 2)
 
 
 def _strokes(canvases: Canvases) -> NDArray[np.float32]:
@@ -116,7 +129,8 @@ def _strokes(canvases: Canvases) -> NDArray[np.float32]:
         planes[:, direction] += np.where(nearest == direction, strength - share, 0)
         planes[:, direction] += np.where((nearest + 1) % DIRECTIONS == direction, share, 0)
     blurred = gaussian_filter(planes, (0, 0, CELL, CELL))
-    return np.sqrt(unit(blurred[:, :, CELL // 2 :: CELL, CELL // 2 :: CELL].reshape(len(canvases), -1)))
+    cells = blurred[:, :, CELL // 2 :: CELL, CELL // 2 :: CELL]
+    return np.sqrt(unit(cells.reshape(len(canvases), DIRECTIONS * (CANVAS // CELL) ** 2)))
 
 
 def _even(rows: NDArray[np.float32]) -> Vectors:

@@ -19,7 +19,15 @@ from labeling.encoders.scripts import latin_share, looks_english
 
 @pytest.mark.parametrize(
     ("text", "share"),
-    [("", 1.0), ("12 + 7 = 19", 1.0), ("hello", 1.0), ("你好", 0.0), ("привет", 0.0), ("ＡＢＣ", 1.0), ("Größe naïve", 1.0)],
+    [
+        ("", 1.0),
+        ("12 + 7 = 19", 1.0),
+        ("hello", 1.0),
+        ("你好", 0.0),
+        ("привет", 0.0),
+        ("ＡＢＣ", 1.0),
+        ("Größe", 1.0),
+    ],
 )
 def test_latin_share_of_one_script(text: str, share: float) -> None:
     assert latin_share([text]) == share
