@@ -17,7 +17,7 @@ from labeling import access, kinds
 from labeling.api import shapes
 from labeling.errors import BadField, NotFound
 from labeling.flow import answering, queueing
-from labeling.models import Answer, Item, Origin, Project
+from labeling.models import Answer, Item, Origin, Project, User
 
 LARGEST_HAND = 50  # items that one tab may hold at a time
 
@@ -183,7 +183,7 @@ class Progress(APIView):
 
     @extend_schema(responses=OpenApiTypes.OBJECT)
     def get(self, request: Request, project_id: int) -> Response:
-        return Response(shapes.progress(access.project(access.person(request), project_id), access.person(request)))
+        return Response(_progress(access.project(access.person(request), project_id), access.person(request)))
 
 
 def _hand(project: Project, request: Request, tab: str, count: int) -> dict[str, Any]:
@@ -191,7 +191,11 @@ def _hand(project: Project, request: Request, tab: str, count: int) -> dict[str,
     leases = (
         queueing.claim(project=project, user=access.person(request), tab=tab, count=count, now=now) if count else []
     )
-    handed: dict[str, Any] = {"items": shapes.next_items(project, leases), "progress": shapes.progress(project)}
+    snapshot = shapes.latest_snapshot(project)
+    handed: dict[str, Any] = {
+        "items": shapes.next_items(project, leases, snapshot),
+        "progress": shapes.progress(project, snapshot),
+    }
     if count and not leases:
         handed["waiting"] = queueing.waiting(project=project, user=access.person(request), now=now)
     return handed
@@ -202,7 +206,13 @@ def _undone(project: Project, request: Request, tab: str, answer_id: int | None)
     item = answering.undo(project=project, author=access.person(request), now=now, answer_id=answer_id)
     lease = queueing.hold(item=item, user=access.person(request), tab=tab, now=now)
     lease.item.project = project
-    return Response({"item": shapes.next_items(project, [lease])[0], "progress": shapes.progress(project)})
+    snapshot = shapes.latest_snapshot(project)
+    [shown] = shapes.next_items(project, [lease], snapshot)
+    return Response({"item": shown, "progress": shapes.progress(project, snapshot)})
+
+
+def _progress(project: Project, user: User) -> dict[str, Any]:
+    return shapes.progress(project, shapes.latest_snapshot(project), user)
 
 
 def _item(project: Project, item_id: int) -> Item:

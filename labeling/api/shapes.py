@@ -33,10 +33,9 @@ def image_url(item: Item) -> str | None:
     return reverse("item_image", args=[item.project_id, item.pk]) if item.image else None
 
 
-def next_items(project: Project, leases: list[Lease]) -> list[dict[str, Any]]:
-    """Items to answer, each with its suggestion and the reason it was asked."""
-    snapshot = latest_snapshot(project)
-    labels = {label.pk: label for label in project.labels.all()}
+def next_items(project: Project, leases: list[Lease], snapshot: Snapshot | None) -> list[dict[str, Any]]:
+    """Items to answer, each with its suggestion by the newest snapshot and the reason it was asked."""
+    labels = _named([lease.reason for lease in leases])
     hidden = not project.show_suggestions
     found = suggesting.for_leases(project, leases, snapshot)
     return [
@@ -66,13 +65,12 @@ def answer(answer: Answer) -> dict[str, Any]:
     }
 
 
-def progress(project: Project, user: User | None = None) -> dict[str, Any]:
+def progress(project: Project, snapshot: Snapshot | None, user: User | None = None) -> dict[str, Any]:
     """How far the project is, what the model is doing, and the estimated accuracy where there is one.
 
-    `user` adds how many current answers are this person's.
+    `snapshot` is the newest one; `user` adds how many current answers are this person's.
     """
     tally = Tally.objects.get(project=project)
-    snapshot = latest_snapshot(project)
     shown: dict[str, Any] = {
         "items": tally.items,
         "open": tally.open,
@@ -106,7 +104,13 @@ def label(label: Label) -> dict[str, Any]:
     }
 
 
-def _reason(reason: dict[str, Any], labels: dict[int, Label], hidden: bool) -> dict[str, Any]:
+def _named(reasons: list[dict[str, Any]]) -> dict[int, str]:
+    """The names of the labels that these reasons speak of, by id."""
+    ids = {label_id for reason in reasons for label_id in reason.get("labels", [])}
+    return dict(Label.objects.filter(pk__in=ids).values_list("pk", "name")) if ids else {}
+
+
+def _reason(reason: dict[str, Any], labels: dict[int, str], hidden: bool) -> dict[str, Any]:
     told = {"code": reason.get("code", "open"), "text": suggesting.why(reason, labels, hidden=hidden)}
     return told | ({} if hidden else {"labels": reason.get("labels", []), "p": reason.get("p", [])})
 

@@ -8,6 +8,8 @@ from datetime import datetime
 from typing import Any
 
 from django.db import IntegrityError, transaction
+from django.db.models import Q
+from django.utils.translation import gettext as _
 
 from labeling import dispatch, standing
 from labeling.errors import Conflict, NotFound
@@ -41,13 +43,15 @@ def submit(
     """
     try:
         with transaction.atomic():
-            if known := _known(author, key, item):
+            known, previous = _before(author, key, item)
+            if known:
                 return Submitted(known, created=False)
-            answer = _give(project, item, author, label, now, key, seconds, value or {})
+            answer = _give(project, item, author, label, now, key, seconds, value or {}, previous)
     except IntegrityError:
         # The same request came twice at once, and the other one was kept.
-        if known := _known(author, key, item) or _current(item, author):
-            return Submitted(known, created=False)
+        known, previous = _before(author, key, item)
+        if kept := known or previous:
+            return Submitted(kept, created=False)
         raise
     return Submitted(answer, created=True)
 
@@ -137,8 +141,9 @@ def _give(
     key: uuid.UUID | None,
     seconds: float | None,
     value: dict[str, Any],
+    previous: Answer | None,
 ) -> Answer:
-    if previous := _current(item, author):
+    if previous:
         Answer.objects.filter(pk=previous.pk).update(withdrawn_at=now, withdrawn_by=author)
     lease = Lease.objects.filter(item=item, holder=author).first()
     answer = Answer.objects.create(
@@ -147,9 +152,11 @@ def _give(
     )  # fmt: skip
     if lease:
         lease.delete()
-    Candidate.objects.filter(item=item).delete()
-    Mark.objects.filter(item=item, author=author, code=Mark.Code.SKIP).delete()
-    standing.restate(project.pk, [item.pk])
+    else:
+        # A leased item has left the queue, and is never one that this person skipped.
+        Candidate.objects.filter(item=item).delete()
+        Mark.objects.filter(item=item, author=author, code=Mark.Code.SKIP).delete()
+    standing.answered(project.pk, item.pk, label.pk)
     dispatch.start(project, Job.Kind.ADAPT)
     return answer
 
@@ -170,15 +177,17 @@ def _withdraw(answer: Answer, by: User, now: datetime) -> None:
     dispatch.start(answer.project, Job.Kind.ADAPT)
 
 
-def _known(author: User, key: uuid.UUID | None, item: Item) -> Answer | None:
-    known = Answer.objects.filter(author=author, key=key).first() if key else None
+def _before(author: User, key: uuid.UUID | None, item: Item) -> tuple[Answer | None, Answer | None]:
+    """The answer that this key gave already, and this person's current answer to the item.
+
+    Raises Conflict where the key was used for another item.
+    """
+    current = Q(item=item, author=author, withdrawn_at=None, origin=Origin.PERSON)
+    found = list(Answer.objects.filter(current | Q(author=author, key=key) if key else current))
+    known = next((answer for answer in found if key and answer.key == key), None)
     if known and known.item_id != item.pk:
-        raise Conflict("This idempotency key was used for another item. Make a new one for each answer.")
-    return known
-
-
-def _current(item: Item, author: User) -> Answer | None:
-    return Answer.objects.filter(item=item, author=author, withdrawn_at=None, origin=Origin.PERSON).first()
+        raise Conflict(_("This idempotency key was used for another item. Make a new one for each answer."))
+    return known, next((answer for answer in found if answer.withdrawn_at is None), None)
 
 
 def _event(code: str, at: datetime, who: User | None, label: str, **facts: Any) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
-from django.db import transaction
+from django.db import IntegrityError, transaction
 from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from labeling import pool
@@ -35,9 +35,7 @@ def claim(
     """
     expires = now + timedelta(seconds=project.lease_seconds)
     with transaction.atomic():
-        held = Lease.objects.filter(project=project, holder=user, tab=tab, expires_at__gt=now)
-        held.update(expires_at=expires)
-        kept = list(_shown(held).filter(item__status=Status.OPEN)[:count])
+        kept = _kept(project, user, tab, count, now, expires)
         missing = count - len(kept)
         if missing <= 0:
             return kept
@@ -115,20 +113,33 @@ def refill(*, project: Project, snapshot: Snapshot, asked: list[dict[str, Any]])
     return len(fresh)
 
 
+def _kept(project: Project, user: User, tab: str, count: int, now: datetime, expires: datetime) -> list[Lease]:
+    """What the tab holds already, its time begun anew once half of it is gone."""
+    held = Lease.objects.filter(project=project, holder=user, tab=tab, expires_at__gt=now)
+    kept = list(_shown(held).filter(item__status=Status.OPEN)[:count])
+    if any(lease.expires_at - now < (expires - now) / 2 for lease in kept):
+        held.update(expires_at=expires)
+        for lease in kept:
+            lease.expires_at = expires
+    return kept
+
+
 def _from_queue(project: Project, user: User, tab: str, count: int, now: datetime, expires: datetime) -> list[Lease]:
     queue = _free(Candidate.objects.filter(project=project, item__status=Status.OPEN), "item_id", user, now)
-    found = list(queue.order_by("position").select_for_update(skip_locked=True, of=("self",))[:count])
+    locked = queue.select_for_update(skip_locked=True, of=("self",)).select_related("item", "snapshot")
+    found = list(locked.order_by("position")[:count])
     leases = _lease(
         [
             Lease(
-                project=project, item_id=c.item_id, holder=user, tab=tab, snapshot_id=c.snapshot_id, reason=c.reason,
-                top=c.top, created_at=now, expires_at=expires,
+                project=project, item=c.item, holder=user, tab=tab, snapshot=c.snapshot, reason=c.reason, top=c.top,
+                created_at=now, expires_at=expires,
             )
             for c in found
         ],
         now,
     )  # fmt: skip
-    Candidate.objects.filter(item__in=[lease.item_id for lease in leases]).delete()
+    if leases:
+        Candidate.objects.filter(item__in=[lease.item_id for lease in leases]).delete()
     return leases
 
 
@@ -138,21 +149,21 @@ def _from_anywhere(
     """Open items from random places, so that a file sorted by label is not asked label by label."""
     items = _free(Item.objects.filter(project=project, status=Status.OPEN), "pk", user, now)
     size = max(project.tally.items, 1)
-    found: dict[int, int] = {}
+    found: dict[int, Item] = {}
     while len(found) < count:
         start = chance.randrange(size)
         rest = items.exclude(pk__in=list(found)).order_by("row").select_for_update(skip_locked=True, of=("self",))
-        item = rest.filter(row__gte=start).only("pk").first() or rest.only("pk").first()
+        item = rest.filter(row__gte=start).first() or rest.first()
         if item is None:
             break
-        found[item.pk] = item.pk
+        found[item.pk] = item
     return _lease(
         [
             Lease(
-                project=project, item_id=pk, holder=user, tab=tab, reason={"code": "open"}, created_at=now,
+                project=project, item=item, holder=user, tab=tab, reason={"code": "open"}, created_at=now,
                 expires_at=expires,
             )
-            for pk in found
+            for item in found.values()
         ],
         now,
     )  # fmt: skip
@@ -169,6 +180,15 @@ def _lease(wanted: list[Lease], now: datetime) -> list[Lease]:
     """Store these leases; where someone was faster with an item, only theirs counts."""
     if not wanted:
         return []
+    try:
+        with transaction.atomic():
+            return Lease.objects.bulk_create(wanted)
+    except IntegrityError:
+        return _lease_what_is_free(wanted, now)
+
+
+def _lease_what_is_free(wanted: list[Lease], now: datetime) -> list[Lease]:
+    """The slower way, where a lease that ran out, or somebody faster, is in the way of one of them."""
     ids = [lease.item_id for lease in wanted]
     Lease.objects.filter(item__in=ids, expires_at__lte=now).delete()
     Lease.objects.bulk_create(wanted, ignore_conflicts=True)

@@ -7,7 +7,7 @@ from typing import Any
 from django.utils.translation import gettext as _
 
 from labeling import suggestions
-from labeling.models import Label, Lease, Project, Snapshot
+from labeling.models import Lease, Project, Snapshot
 
 DIGITS = 9  # the likeliest labels, one for each digit key
 
@@ -25,8 +25,8 @@ def for_leases(project: Project, leases: list[Lease], snapshot: Snapshot | None)
     return [_suggestion(lease, newest.get(lease.item.row), snapshot) for lease in leases]
 
 
-def why(reason: dict[str, Any], labels: dict[int, Label], *, hidden: bool = False) -> str:
-    """The reason in words. `hidden`: without naming what the model thinks."""
+def why(reason: dict[str, Any], labels: dict[int, str], *, hidden: bool = False) -> str:
+    """The reason in words, with label names by id. `hidden`: without naming what the model thinks."""
     code = reason.get("code", "open")
     if code == "margin" and not hidden:
         return _torn(reason, labels)
@@ -39,9 +39,9 @@ def why(reason: dict[str, Any], labels: dict[int, Label], *, hidden: bool = Fals
     }.get(code, _("asked next; the model has not ranked it yet"))
 
 
-def _torn(reason: dict[str, Any], labels: dict[int, Label]) -> str:
+def _torn(reason: dict[str, Any], labels: dict[int, str]) -> str:
     named = [
-        f"{labels[label_id].name} {share:.0%}"
+        f"{labels[label_id]} {share:.0%}"
         for label_id, share in zip(reason.get("labels", []), reason.get("p", []), strict=False)
         if label_id in labels
     ]
