@@ -22,6 +22,7 @@ def main(arguments: Sequence[str]) -> int:
     """Everything that must have happened before the web server answers; safe to repeat after an interruption."""
     given = _parser().parse_args(arguments)
     import django
+    from django.core.management.base import CommandError
 
     django.setup()
     migrate()
@@ -29,13 +30,20 @@ def main(arguments: Sequence[str]) -> int:
     password = make_admin()
     if password is not None:
         if not given.no_demo:
-            pending.touch()
+            pending.write_text(str(given.demo or ""))
         # Told before the demo is made: should that fail, the password is not lost.
         with os.fdopen(given.report_to, "w") as report:
             json.dump({"username": ADMIN, "password": password}, report)
-    if given.demo is not None or pending.exists():
-        make_demo(given.demo)
-        pending.unlink(missing_ok=True)
+    try:
+        if given.demo is not None:
+            make_demo(given.demo)
+        elif pending.exists() and not given.no_demo:
+            make_demo(Path(pending.read_text()) if pending.read_text() else None)
+    except CommandError as error:
+        pending.unlink(missing_ok=True)  # the next start must not fail for it again
+        sys.stderr.write(f"{error}\n")
+        return 1
+    pending.unlink(missing_ok=True)
     return 0
 
 
