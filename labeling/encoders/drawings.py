@@ -76,9 +76,10 @@ def centred(strength: NDArray[np.float32]) -> NDArray[np.float32]:
     """
     from PIL import Image
 
-    strength = _at_most(strength, LARGEST)
+    # The margin, because a sample less than a pixel outside the image would be empty and not half of its edge.
+    strength = np.pad(_at_most(strength, LARGEST), 2)
     row, column = _centre(strength)
-    scale = max(strength.shape) / INK
+    scale = (max(strength.shape) - 4) / INK
     middle = scale * CANVAS / 2
     # Where on the image each of the canvas's pixels lies; 0.5, since a pixel's middle is half a pixel from its edge.
     lies = (scale, 0, column + 0.5 - middle, 0, scale, row + 0.5 - middle)
