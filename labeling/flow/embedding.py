@@ -139,7 +139,8 @@ def _sample(project: Project) -> list[Any]:
     count = Tally.objects.get(project=project).items
     size = SAMPLE_IMAGES if project.modality == Project.Modality.IMAGE else encoders.SAMPLE
     rows = np.unique(np.linspace(0, count - 1, num=min(size, count)).astype(np.int64))
-    return [_content(item) for item in Item.objects.filter(project=project, row__in=rows.tolist()).order_by("row")]
+    items = Item.objects.filter(project=project, row__in=rows.tolist()).order_by("row")
+    return [content for content in map(_content, items) if content]
 
 
 def _stored(project: Project, encoder: Encoder, chunk: int, rows: range) -> Float[np.ndarray, "rows dim"]:
