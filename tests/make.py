@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from hashlib import blake2b
 
+from django.db import transaction
+
 from labeling import standing
 from labeling.models import Item, Label, Member, Project, Role, Snapshot, Tally, User
 
@@ -36,6 +38,7 @@ def project(
     return Project.objects.get(pk=made.pk)
 
 
+@transaction.atomic
 def add_texts(project: Project, texts: list[str]) -> list[Item]:
     """Further text items."""
     first = standing.add_items(project.pk, len(texts))
