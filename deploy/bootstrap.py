@@ -89,12 +89,13 @@ def install(requirements: Sequence[str], stop: StopSwitch) -> None:
             continue
         _refuse_full_disk(VENV, FREE_BYTES_FOR_PACKAGES)
         with Step(f"Installing {name} (some minutes the first time)", f"Installed {name}") as step:
-            run([*_pip(), "install", "-r", ROOT / name], step=step, log=LOG, stop=stop, explain=_pip_detail)
+            run(_pip_install("-r", ROOT / name), step=step, log=LOG, stop=stop, explain=_pip_detail)
         stamp.write_text(wanted)
 
 
-def _pip() -> list[str | Path]:
-    return [PYTHON, "-m", "pip", "--disable-pip-version-check", "--no-input", "--progress-bar", "off"]
+def _pip_install(*what: str | Path) -> list[str | Path]:
+    options = ["--disable-pip-version-check", "--no-input"]
+    return [PYTHON, "-m", "pip", *options, "install", "--progress-bar", "off", *what]
 
 
 def _pip_detail(line: str) -> str:
@@ -156,7 +157,7 @@ def _node_folder(stop: StopSwitch) -> Path:
     own = VENV / "bin"
     if not (own / "npm").exists():
         with Step("Installing Node (232 MB, once)", "Installed Node for building the front end") as step:
-            run([*_pip(), "install", NODE_WHEEL], step=step, log=LOG, stop=stop, explain=_pip_detail)
+            run(_pip_install(NODE_WHEEL), step=step, log=LOG, stop=stop, explain=_pip_detail)
     return own
 
 
