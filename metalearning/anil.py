@@ -3,13 +3,14 @@
     inner   head_i' = head - alpha grad_head L_i(body, head)
     outer   (body, head) <- (body, head) - beta grad mean_i L_i(body, head_i')
 
-The body's features of the support set are computed once, whatever the number of steps.
+The body's features of the support set are computed once, whatever the number of steps; and the gradient of a linear
+layer is written out, so that no graph is walked inside the loop.
 """
 
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from metalearning.episodes import Episode, Examples
 from metalearning.networks import (
@@ -18,7 +19,6 @@ from metalearning.networks import (
     Features,
     Params,
     body_of,
-    head_of,
     leaves,
     linear,
     losses,
@@ -30,13 +30,22 @@ from metalearning.outer import mean_gradient
 
 def adapt(params: Params, support: Examples, features: Features, *, rate: float, steps: int) -> Params:
     """The same body and the adapted head, still a function of `params` (which must belong to a graph)."""
-    hidden, head = features(params, support.inputs), head_of(params)
+    hidden, weight, bias = features(params, support.inputs), params[HEAD_WEIGHT], params[HEAD_BIAS]
     for _ in range(steps):
-        outputs = linear(hidden, head[HEAD_WEIGHT], head[HEAD_BIAS])
-        loss = losses(outputs, support.targets).sum()
-        grads = torch.autograd.grad(loss, list(head.values()), create_graph=True)
-        head = {name: value - rate * grad for (name, value), grad in zip(head.items(), grads, strict=True)}
-    return body_of(params) | head
+        pull = pull_on_outputs(linear(hidden, weight, bias), support.targets)
+        weight, bias = weight - rate * pull.mT @ hidden, bias - rate * pull.sum(-2)
+    return body_of(params) | {HEAD_WEIGHT: weight, HEAD_BIAS: bias}
+
+
+def pull_on_outputs(outputs: Tensor, targets: Tensor) -> Tensor:
+    """The derivative of the mean loss by the outputs, (..., items, outputs), as a formula that can be derived again.
+
+    Cross-entropy: (softmax - one-hot) / items. Mean squared error: 2 (outputs - targets) / (items * outputs).
+    """
+    items, width = outputs.shape[-2:]
+    if targets.is_floating_point():
+        return (outputs - targets) * (2 / (items * width))
+    return (outputs.softmax(-1) - F.one_hot(targets, width).to(outputs.dtype)) / items
 
 
 def query_loss(theta: Params, episode: Episode, features: Features, *, rate: float, steps: int) -> Tensor:

@@ -21,6 +21,8 @@ Statistics = list[tuple[Tensor, Tensor]]
 
 HEAD_WEIGHT, HEAD_BIAS = "head.weight", "head.bias"
 BATCH_NORM_EPS = 1e-5
+FEW_CHANNELS = 4
+"""Up to so many channels, grey and colour images, the first convolution is computed as a product of patches."""
 
 
 class HeadDoesNotFit(ValueError):
@@ -62,11 +64,6 @@ def start(params: Params, outputs: int, episodes: Sequence[int] = ()) -> Params:
 def body_of(params: Params) -> Params:
     """The parameters below the head."""
     return {name: value for name, value in params.items() if name not in (HEAD_WEIGHT, HEAD_BIAS)}
-
-
-def head_of(params: Params) -> Params:
-    """The last layer's parameters."""
-    return {HEAD_WEIGHT: params[HEAD_WEIGHT], HEAD_BIAS: params[HEAD_BIAS]}
 
 
 # Forward ------------------------------------------------------------------------------------------------------------
@@ -121,30 +118,40 @@ def conv4_statistics(params: Params, images: Tensor) -> Statistics:
 def _conv_block(
     params: Params, images: Tensor, block: int, statistics: Statistics | None
 ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-    convolve = _convolve_few_channels if images.shape[1] <= 4 else _convolve
-    hidden = convolve(images, params[f"body.{block}.weight"])
-    normalised, moments = batch_norm(
-        hidden,
-        params[f"body.{block}.scale"],
-        params[f"body.{block}.shift"],
-        statistics[block] if statistics else None,
-    )
+    weight, scale, shift = (params[f"body.{block}.{name}"] for name in ("weight", "scale", "shift"))
+    moments = statistics[block] if statistics else None
+    if images.shape[1] <= FEW_CHANNELS:
+        normalised, moments = _few_channels_normalised(images, weight, scale, shift, moments)
+    else:
+        hidden = F.conv2d(images, weight, stride=2, padding=1)
+        normalised, moments = batch_norm(hidden, scale, shift, moments)
     return normalised.relu(), moments
 
 
-def _convolve(images: Tensor, weight: Tensor) -> Tensor:
-    return F.conv2d(images, weight, stride=2, padding=1)
+def _few_channels_normalised(
+    images: Tensor, weight: Tensor, scale: Tensor, shift: Tensor, moments: tuple[Tensor, Tensor] | None
+) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+    """Convolution and batch norm at once, as one product of patches: the same numbers, a fifth faster in all.
 
-
-def _convolve_few_channels(images: Tensor, weight: Tensor) -> Tensor:
-    """The same as a product of patches: with one to four channels the convolution's kernels leave the CPU idle.
-
-    The result lies in memory with the channels last, which the blocks above keep.
+    The result h = W p is linear in a patch p of few numbers, so mean and variance of h follow from those of p:
+    E h = W E p and Var h = diag(W Cov(p) W'). The large map is then computed once, already normalised; and its
+    derivatives, the second included, are products with nine columns a channel.
+    The result lies in memory with the channels last, which later blocks keep.
     """
     height, width = (images.shape[2] + 1) // 2, (images.shape[3] + 1) // 2
-    patches = F.unfold(images, 3, padding=1, stride=2).mT  # (items, height * width, channels * 9)
-    flat = patches @ weight.flatten(1).mT  # (items, height * width, filters)
-    return flat.unflatten(1, (height, width)).permute(0, 3, 1, 2)
+    patches = F.unfold(images, 3, padding=1, stride=2).mT.flatten(0, 1)  # (items * height * width, channels * 9)
+    centre = patches.mean(0)
+    patches, kernel = patches - centre, weight.flatten(1)
+    at_centre = _exact(kernel) @ _exact(centre)
+    if moments is None:
+        exact = _exact(patches)
+        covariance = exact.mT @ exact / len(exact)
+        moments = (at_centre, ((_exact(kernel) @ covariance) * _exact(kernel)).sum(1))
+    mean, variance = moments
+    gain = _exact(scale) * (variance + BATCH_NORM_EPS).rsqrt()
+    offset = _exact(shift) + gain * (at_centre - mean)
+    out = torch.addmm(offset.to(patches.dtype), patches, (_exact(kernel) * gain.unsqueeze(1)).to(patches.dtype).mT)
+    return out.view(len(images), height, width, -1).permute(0, 3, 1, 2), moments
 
 
 def batch_norm(
@@ -159,13 +166,20 @@ def batch_norm(
     items, channels, height, width = images.shape
     flat = images.permute(0, 2, 3, 1).reshape(-1, channels)  # (items * height * width, channels)
     if moments is None:
-        exact = flat.float() if flat.dtype == torch.bfloat16 else flat
-        mean = exact.mean(0)
-        moments = (mean, (exact - mean).square().mean(0))
+        exact = _exact(flat)
+        average = exact.mean(0)
+        centred = exact - average
+        # Not `square()`: its derivative is a power, which costs three passes instead of one.
+        moments = (average, (centred * centred).mean(0))
     mean, variance = moments
-    gain = scale * (variance + BATCH_NORM_EPS).rsqrt()
-    out = (flat - mean.to(flat.dtype)) * gain.to(flat.dtype) + shift.to(flat.dtype)
+    gain = _exact(scale) * (variance + BATCH_NORM_EPS).rsqrt()
+    out = torch.addcmul(shift, flat - mean.to(flat.dtype), gain.to(flat.dtype))
     return out.view(items, height, width, channels).permute(0, 3, 1, 2), moments
+
+
+def _exact(values: Tensor) -> Tensor:
+    """At least float32."""
+    return values.float() if values.dtype == torch.bfloat16 else values
 
 
 # Loss ---------------------------------------------------------------------------------------------------------------

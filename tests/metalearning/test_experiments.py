@@ -42,7 +42,7 @@ def test_every_algorithm_learns_to_tell_new_characters(algorithm: Algorithm, sha
     assert {name.split("/")[0] for name in training.names} == {"Greek", "Latin"}
     assert {name.split("/")[0] for name in testing.names} == {"Sanskrit"}
     config = omniglot.Config(
-        algorithm, way=4, iterations=10, filters=8, test_episodes=12, outer_rate=0.01, inner_rate=0.1, test_steps=5
+        algorithm, way=4, iterations=20, filters=8, test_episodes=12, outer_rate=0.01, inner_rate=0.1, test_steps=5
     )
     _, result = omniglot.run(config, training, testing, quiet)
     chance = 0.25
