@@ -71,18 +71,21 @@ class Origin:
     )
 
 
-# What each column of an exported row means; the page shows it and the docs are made from it.
+# What each column of an exported row means, in the file's order; the page shows it.
 COLUMNS = (
     ("id", _("The item's number in this application.")),
-    ("external_id", _("The id that the imported file gave the item.")),
-    ("text", _("The text; for images the column “image” with the file's name.")),
+    ("text", _("The text; empty for images.")),
+    ("image", _("The image's file name; empty for texts.")),
     ("label", _("The label's name; empty where the item is still open.")),
-    ("origin", _("Who gave the label: person, accepted (the model, accepted by a reviewer) or imported.")),
-    ("confidence", _("How sure the model was of an accepted label, 0 to 1; an estimate.")),
-    ("snapshot", _("The number of the model that suggested an accepted label.")),
-    ("annotator", _("Who answered or accepted, or a pseudonym that stays the same within the file.")),
+    ("origin", _("Who gave the label: person, accepted (the model, accepted by a person), imported, or suggestion.")),
+    ("confidence", _("How sure the model was of an accepted or suggested label, 0 to 1; an estimate.")),
+    ("snapshot", _("The number of the model that suggested the label.")),
+    ("annotator", _("Who answered or accepted: the user name, or a pseudonym that is the same within the file.")),
+    ("external_id", _("The id that the imported file gave the item.")),
     ("labeled_at", _("When the label was given, in UTC.")),
-    ("seconds", _("How long a person looked before answering.")),
+    ("seconds", _("How long the person looked before answering.")),
+    ("created_at", _("When the item was imported, in UTC.")),
+    ("metadata", _("The imported file's other columns.")),
 )
 
 

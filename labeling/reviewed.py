@@ -76,8 +76,9 @@ def describe_batch(batch: Batch, job: Job | None = None) -> dict[str, Any]:
 
 
 def describe_batches(project: Project, limit: int = 20) -> list[dict[str, Any]]:
-    """The newest batches, newest first."""
-    batches = Batch.objects.filter(project=project).select_related("accepted_by", "undone_by", "snapshot")
+    """The newest batches, newest first; single items accepted one by one are left to the items' own history."""
+    batches = Batch.objects.filter(project=project).exclude(threshold=None, count__lte=1)
+    batches = batches.select_related("accepted_by", "undone_by", "snapshot")
     newest: dict[int, Job] = {}
     for job in Job.objects.filter(project=project, kind=Job.Kind.ACCEPT).order_by("-pk")[: 2 * limit]:
         newest.setdefault(job.arguments.get("batch", 0), job)

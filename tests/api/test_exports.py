@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rest_framework.test import APIClient
 
-from labeling import exports, ranges
+from labeling import exports, formats, ranges
+from labeling.formats import delimited
 from labeling.models import Export, Job, Project, Role, User
 from tests import factories, make
 
@@ -51,6 +52,11 @@ def made(project: Project, by: User, content: bytes = CONTENT) -> Export:
     Export.objects.filter(pk=export.pk).update(path=path, size=len(content))
     Job.objects.filter(pk=export.job_id).update(state=Job.State.DONE, finished_at=NOW)
     return Export.objects.get(pk=export.pk)
+
+
+def test_the_page_explains_the_columns_and_formats_that_are_written() -> None:
+    assert tuple(name for name, _meaning in exports.COLUMNS) == delimited.EXPORTED
+    assert {made.name: made.extension for made in exports.FORMATS.values()} == formats.WRITABLE
 
 
 def test_asking_for_a_file_starts_a_job(rita: APIClient, base: str, project: Project) -> None:

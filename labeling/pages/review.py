@@ -1,0 +1,127 @@
+"""Review page: the model's suggestions by confidence, accepted above a threshold or one by one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.urls import path, reverse
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_safe
+
+from labeling import reviewed, suggestions
+from labeling.models import Member, Project, Role, Snapshot
+from labeling.pages.gate import context, members
+from labeling.suggestions import Order, State
+
+
+@members(Role.REVIEWER)
+@require_safe
+def review(request: HttpRequest, member: Member) -> HttpResponse:
+    """The page; its script fetches the suggestions themselves."""
+    project = member.project
+    snapshot = suggestions.latest(project)
+    shown = context(
+        member,
+        snapshot=snapshot,
+        labels=project.labels.filter(archived_at=None),
+        states=State.choices,
+        orders=Order.choices,
+        data=_data(member, snapshot),
+        strings=_strings(),
+        keys=_keys(),
+    )
+    return render(request, "review.html", shown)
+
+
+def _data(member: Member, snapshot: Snapshot | None) -> dict[str, Any]:
+    project = member.project
+    return {
+        "project": project.pk,
+        "api": f"/api/projects/{project.pk}",
+        "events": reverse("events", args=[project.pk]),
+        "snapshot": snapshot.number if snapshot else None,
+        "image": project.modality == Project.Modality.IMAGE,
+        "me": member.user_id,
+        "labels": [
+            {"id": label.pk, "name": label.name, "description": label.description, "archived": bool(label.archived_at)}
+            for label in project.labels.all()
+        ],
+        "batches": reviewed.describe_batches(project),
+    }
+
+
+def _keys() -> list[tuple[str, str]]:
+    return [
+        ("J ↓", _("next suggestion")),
+        ("K ↑", _("previous suggestion")),
+        ("A", _("accept")),
+        ("E", _("change the label")),
+        ("X", _("reject: a person is asked")),
+        ("U", _("undo")),
+        ("H", _("history")),
+        ("Home End", _("first, last loaded")),
+    ]
+
+
+def _strings() -> dict[str, str]:
+    """Every string of the script, in the reader's language."""
+    return {
+        "Accept": _("Accept"),
+        "Change": _("Change"),
+        "Reject": _("Reject"),
+        "Undo": _("Undo"),
+        "History": _("History"),
+        "Accept %(count)s": _("Accept %(count)s"),
+        "items settled": _("items"),
+        "one item settled": _("item"),
+        "nothing settled": _("No suggestion is that sure. Lower the threshold to settle items."),
+        "expected": _("The model expects about %(count)s of them to be wrong (%(share)s)."),
+        "expected none": _("The model expects none of them to be wrong."),
+        "accepted": _("Accepted %(count)s suggestions."),
+        "accepting": _("Accepting %(count)s suggestions…"),
+        "taken back": _("Taken back: %(count)s items are open again."),
+        "taking back": _("Taking %(count)s back…"),
+        "accepted by": _("accepted by %(who)s, %(when)s"),
+        "answered by": _("answered by %(who)s, %(when)s"),
+        "imported": _("came with the file"),
+        "rejected": _("rejected; a person is asked"),
+        "you": _("you"),
+        "saving": _("saving…"),
+        "new model": _("Model %(number)s is ready. You are looking at model %(shown)s."),
+        "nothing left": _("Nothing is left to review here."),
+        "nothing matches": _("No suggestion matches these filters."),
+        "shown of": _("%(shown)s of %(count)s"),
+        "could not load": _("The suggestions could not be loaded."),
+        "try again": _("Try again"),
+        "away": _("The server cannot be reached. Nothing was changed."),
+        "threshold": _("%(count)s suggestions from %(threshold)s on"),
+        "batch threshold": _("from %(threshold)s on"),
+        "batch chosen": _("chosen one by one"),
+        "batch undone": _("taken back by %(who)s"),
+        "batch running": _("%(done)s of %(total)s"),
+        "batch failed": _("stopped: %(error)s"),
+        "stop": _("Stop"),
+        "stopped": _("stopped"),
+        "model": _("model %(number)s"),
+        "no history": _("Nobody has said anything of this item yet."),
+        "answer": _("%(who)s answered %(label)s"),
+        "answer imported": _("%(label)s came with the file"),
+        "withdrawn": _("%(who)s took back %(label)s"),
+        "event accepted": _("%(who)s accepted %(label)s (%(confidence)s, model %(snapshot)s)"),
+        "acceptance_withdrawn": _("the acceptance of %(label)s was taken back"),
+        "skip": _("%(who)s skipped it"),
+        "flag": _("%(who)s flagged it: %(note)s"),
+        "reject": _("%(who)s rejected %(label)s"),
+        "no label matches": _("No label matches."),
+        "pending": _("Wait until the last change is saved."),
+        "cannot undo": _("There is nothing to take back here."),
+        "image": _("Image %(name)s"),
+        "or": _("or %(label)s %(confidence)s"),
+        "bins": _("%(low)s to %(high)s: %(count)s"),
+        "selected": _("%(position)s: %(text)s. Suggested: %(label)s, %(confidence)s."),
+    }
+
+
+urlpatterns = [path("projects/<int:project_id>/review", review, name="review")]
