@@ -51,7 +51,7 @@ def exact_neighbours(x: Float[np.ndarray, "items dim"], k: int) -> Neighbours:
 
 
 def approximate_neighbours(
-    x: Float[np.ndarray, "items dim"], k: int, rng: np.random.Generator, *, probes: int = 4
+    x: Float[np.ndarray, "items dim"], k: int, rng: np.random.Generator, *, probes: int = 8
 ) -> Neighbours:
     """Neighbours sought in the `probes` cells nearest to an item's own cell of about sqrt(items) k-means cells.
 
