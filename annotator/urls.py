@@ -2,8 +2,9 @@
 
 from django.http import HttpRequest, HttpResponse
 from django.urls import include, path
-from django.views.i18n import set_language
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
+
+from labeling.pages.session import choose_language
 
 
 def healthz(request: HttpRequest) -> HttpResponse:
@@ -13,7 +14,7 @@ def healthz(request: HttpRequest) -> HttpResponse:
 
 urlpatterns = [
     path("healthz", healthz),
-    path("language/", set_language, name="set_language"),
+    path("language/", choose_language, name="set_language"),
     path("api/schema/", SpectacularAPIView.as_view(), name="schema"),
     path("api/docs", SpectacularSwaggerView.as_view(url_name="schema"), name="docs"),
     path("api/docs/", SpectacularSwaggerView.as_view(url_name="schema")),

@@ -2,4 +2,38 @@
 
 from django.urls import URLPattern, URLResolver
 
-urlpatterns: list[URLPattern | URLResolver] = []
+from labeling.pages import (
+    account,
+    data,
+    export,
+    home,
+    images,
+    importing,
+    label,
+    live,
+    models,
+    overview,
+    people,
+    project_new,
+    review,
+    session,
+    settings,
+)
+
+urlpatterns: list[URLPattern | URLResolver] = [
+    *home.urlpatterns,
+    *session.urlpatterns,
+    *account.urlpatterns,
+    *project_new.urlpatterns,
+    *importing.urlpatterns,
+    *data.urlpatterns,
+    *models.urlpatterns,
+    *people.urlpatterns,
+    *settings.urlpatterns,
+    *overview.urlpatterns,
+    *review.urlpatterns,
+    *export.urlpatterns,
+    *label.urlpatterns,
+    *live.urlpatterns,
+    *images.urlpatterns,
+]

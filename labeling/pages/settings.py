@@ -1,0 +1,224 @@
+"""Settings: a project's name, guidelines, labels and how it is worked on; deleting it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from django import forms
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.urls import path, reverse
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+from django.views.decorators.http import require_http_methods
+
+from labeling import encoders
+from labeling.errors import Refused
+from labeling.flow import founding, offering
+from labeling.models import Label, Member, Project, Role
+from labeling.pages.gate import context, members
+
+HUB = "sentence-transformers:"
+ENCODERS = {
+    "": gettext_lazy("Chosen by the data"),
+    "minilm": gettext_lazy("English texts (MiniLM)"),
+    "multilingual": gettext_lazy("Texts in any language (multilingual E5)"),
+    "efficientnet-lite0": gettext_lazy("Photos (EfficientNet-lite0)"),
+    "pixels": gettext_lazy("Small drawings (the pixels themselves)"),
+    "imported": gettext_lazy("Vectors that came with the file"),
+}
+
+
+class General(forms.Form):
+    """What the project is called and how it is decided."""
+
+    name = forms.CharField(label=gettext_lazy("Name"), max_length=200)
+    description = forms.CharField(
+        label=gettext_lazy("Description"), required=False, max_length=10_000, widget=forms.Textarea({"rows": 2})
+    )
+    guidelines = forms.CharField(
+        label=gettext_lazy("Guidelines"),
+        required=False,
+        strip=False,
+        max_length=200_000,
+        help_text=gettext_lazy("How to decide in doubt. Annotators can open them beside every item."),
+        widget=forms.Textarea({"rows": 8}),
+    )
+
+
+class Work(forms.Form):
+    """How the project is worked on. Shares are asked in per cent, times in minutes, as people say them."""
+
+    show_suggestions = forms.BooleanField(
+        label=gettext_lazy("Show the model's suggestion while labelling"),
+        required=False,
+        help_text=gettext_lazy("Without it people decide unswayed, but more slowly. Reviewers always see it."),
+    )
+    goal = forms.FloatField(
+        label=gettext_lazy("Goal: accuracy of the whole set, in %"),
+        min_value=50,
+        max_value=100,
+        widget=forms.NumberInput({"step": "0.5", "inputmode": "decimal"}),
+    )
+    minutes = forms.FloatField(
+        label=gettext_lazy("An item stays in one person's hands for, in minutes"),
+        min_value=founding.LEASE_SECONDS[0] / 60,
+        max_value=founding.LEASE_SECONDS[1] / 60,
+        help_text=gettext_lazy("Then it may be given to somebody else."),
+        widget=forms.NumberInput({"step": "any", "inputmode": "decimal"}),
+    )
+    random = forms.FloatField(
+        label=gettext_lazy("Asked at random, in % of the items"),
+        min_value=0,
+        max_value=100,
+        help_text=gettext_lazy(
+            "The rest are the items that teach the model most. Some at random keep the measure honest."
+        ),
+        widget=forms.NumberInput({"step": "1", "inputmode": "numeric"}),
+    )
+    encoder = forms.CharField(
+        label=gettext_lazy("Encoder"),
+        required=False,
+        max_length=200,
+        help_text=gettext_lazy("What turns items into numbers. Another one reads all items anew."),
+    )
+
+    own_encoder = forms.CharField(
+        label=gettext_lazy("Or a sentence-transformers model by name"),
+        required=False,
+        max_length=150,
+        help_text=gettext_lazy("Such as BAAI/bge-small-en-v1.5. This machine must be able to fetch it."),
+    )
+
+    def __init__(self, *args: Any, modality: str, current: str, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        choices = [(n, title) for n, title in ENCODERS.items() if not n or encoders.KNOWN[n] in ("", modality)]
+        if current not in dict(choices):
+            choices.append((current, current))
+        self.fields["encoder"].widget = forms.Select(choices=choices)
+        if modality != Project.Modality.TEXT:
+            del self.fields["own_encoder"]
+
+    def settings(self) -> dict[str, Any]:
+        """The values as the project keeps them."""
+        given = self.cleaned_data
+        return {
+            "show_suggestions": given["show_suggestions"],
+            "goal_accuracy": round(given["goal"] / 100, 6),
+            "lease_seconds": round(given["minutes"] * 60),
+            "random_share": round(given["random"] / 100, 6),
+            "encoder": f"{HUB}{own}" if (own := given.get("own_encoder", "")) else given["encoder"],
+        }
+
+
+@members(Role.ADMIN)
+@require_http_methods(["GET", "POST"])
+def settings(request: HttpRequest, member: Member) -> HttpResponse:
+    """One form for each concern; `do` says which was sent."""
+    forms_shown: dict[str, Any] = {"general": _general(member.project), "work": _work(member.project), "lines": ""}
+    if request.method == "POST":
+        done = DOINGS.get(request.POST.get("do", ""), _nothing)(request, member.project, forms_shown)
+        if done is not None:
+            return done
+    labels = Label.objects.filter(project=member.project)
+    data = {"labels": reverse("api_labels", args=[member.project.pk])}
+    shown = context(member, data=data, strings=_strings(), labels=labels, **forms_shown)
+    return render(request, "settings.html", shown, status=422 if request.method == "POST" else 200)
+
+
+def _save_general(request: HttpRequest, project: Project, shown: dict[str, Any]) -> HttpResponse | None:
+    form = shown["general"] = General(request.POST)
+    return _change(request, project, form, lambda: form.cleaned_data)
+
+
+def _save_work(request: HttpRequest, project: Project, shown: dict[str, Any]) -> HttpResponse | None:
+    form = shown["work"] = Work(request.POST, modality=project.modality, current=project.encoder)
+    return _change(request, project, form, form.settings)
+
+
+def _add_labels(request: HttpRequest, project: Project, shown: dict[str, Any]) -> HttpResponse | None:
+    shown["lines"] = request.POST.get("labels", "")
+    try:
+        made = offering.add(project=project, labels=offering.parse(shown["lines"]))
+    except Refused as refusal:
+        shown["lines_error"] = str(refusal)
+        return None
+    messages.success(request, _("Labels added: %(count)d.") % {"count": len(made)})
+    return _back(project, "labels")
+
+
+def _delete(request: HttpRequest, project: Project, shown: dict[str, Any]) -> HttpResponse | None:
+    try:
+        founding.dissolve(project=project, by=request.user, name=request.POST.get("name", ""))
+    except Refused as refusal:
+        shown["delete_error"] = str(refusal)
+        return None
+    messages.success(request, _("“%(name)s” is deleted.") % {"name": project.name})
+    return redirect("projects")
+
+
+def _nothing(request: HttpRequest, project: Project, shown: dict[str, Any]) -> None:
+    """A form that this page does not know is shown the page again."""
+
+
+DOINGS: dict[str, Callable[[HttpRequest, Project, dict[str, Any]], HttpResponse | None]] = {
+    "general": _save_general,
+    "work": _save_work,
+    "labels": _add_labels,
+    "delete": _delete,
+}
+
+
+def _change(
+    request: HttpRequest, project: Project, form: forms.Form, values: Callable[[], dict[str, Any]]
+) -> HttpResponse | None:
+    if not form.is_valid():
+        return None
+    try:
+        founding.change(project=project, settings=values())
+    except Refused as refusal:
+        form.add_error(None, str(refusal))
+        return None
+    messages.success(request, _("Saved."))
+    return _back(project, request.POST["do"])
+
+
+def _back(project: Project, part: str) -> HttpResponse:
+    response = redirect("settings", project_id=project.pk)
+    response["Location"] += f"#{part}"
+    return response
+
+
+def _general(project: Project) -> General:
+    return General(initial={name: getattr(project, name) for name in ("name", "description", "guidelines")})
+
+
+def _work(project: Project) -> Work:
+    initial = {
+        "show_suggestions": project.show_suggestions,
+        "goal": _short(project.goal_accuracy * 100),
+        "minutes": _short(project.lease_seconds / 60),
+        "random": _short(project.random_share * 100),
+        "encoder": project.encoder,
+    }
+    return Work(initial=initial, modality=project.modality, current=project.encoder)
+
+
+def _short(number: float) -> str:
+    return f"{number:.4f}".rstrip("0").rstrip(".")
+
+
+def _strings() -> dict[str, str]:
+    return {
+        "Saved": _("Saved"),
+        "Archive": _("Archive"),
+        "Bring back": _("Bring back"),
+        "Archived": _("Archived"),
+        "Deleted": _("Deleted"),
+        "unreachable": _("The server cannot be reached. Try again."),
+    }
+
+
+urlpatterns = [path("projects/<int:project_id>/settings", settings, name="settings")]
