@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -13,8 +13,8 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 PARAMETERS = 4_000  # of one statement; SQLite takes 32,766, PostgreSQL 65,535
 
 
-def insert(model: type[models.Model], columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-    """Insert rows of values in the order of `columns` (field names; "label_id" for a key).
+def insert(model: type[models.Model], columns: Sequence[str], rows: Sequence[list[Any]]) -> None:
+    """Insert rows of values in the order of `columns`, which are fields' names; the lists are changed on the way.
 
     Where `bulk_create` takes 100 microseconds a row, most of it in Python, this takes ten. It knows no defaults:
     name every column that has no default in the database. Call it in a transaction.
@@ -26,12 +26,12 @@ def insert(model: type[models.Model], columns: Sequence[str], rows: Sequence[Seq
     table, *names = _quoted(connection, model, columns)
     places = ", ".join(["%s"] * len(fields))
     statement = f"INSERT INTO {table} ({', '.join(names)}) VALUES ({places})"  # noqa: S608 - names of ours
-    by_column: list[Iterable[Any]] = [
-        map(convert, values) if (convert := _converter(field, connection)) else values
-        for field, values in zip(fields, zip(*rows, strict=True), strict=True)
-    ]
+    for place, field in enumerate(fields):
+        if convert := _converter(field, connection):
+            for row in rows:
+                row[place] = convert(row[place])
     with connection.cursor() as cursor:
-        cursor.executemany(statement, list(zip(*by_column, strict=True)))
+        cursor.executemany(statement, rows)
 
 
 def select(

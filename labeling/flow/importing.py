@@ -101,11 +101,11 @@ def plan_of(arguments: Mapping[str, Any], file: BinaryIO, name: str) -> Plan:
 
     Raises BadField for a column that the file does not have and for an unknown way to treat labels.
     """
-    found = formats.sniff(file, name)
+    found = formats.sniff(file, name, _given(arguments))
     chosen: Mapping[str, Any] = arguments.get("columns") or {}
     columns = {role: chosen.get(role, getattr(found.guess, role)) or None for role in ("item", "label", "external_id")}
     for role, column in columns.items():
-        if column and column not in found.columns and arguments.get("header", found.header) == found.header:
+        if column and column not in found.columns:
             raise BadField(role, _("The file has no column “%(name)s”; it has %(known)s.") % {
                 "name": column, "known": ", ".join(found.columns[:20])})  # fmt: skip
     used = set(columns.values())
@@ -114,10 +114,10 @@ def plan_of(arguments: Mapping[str, Any], file: BinaryIO, name: str) -> Plan:
     if how not in HOW:
         raise BadField("labels", _("Labels can be imported as answers, as a hidden reference, or ignored."))
     return Plan(
-        format=arguments.get("format") or found.format,
-        encoding=arguments.get("encoding") or found.encoding,
-        delimiter=arguments.get("delimiter") or found.delimiter,
-        header=arguments.get("header", found.header),
+        format=found.format,
+        encoding=found.encoding,
+        delimiter=found.delimiter,
+        header=found.header,
         columns=replace(
             found.guess,
             item=columns["item"] or found.guess.item,
@@ -130,6 +130,11 @@ def plan_of(arguments: Mapping[str, Any], file: BinaryIO, name: str) -> Plan:
         create_labels=bool(arguments.get("create_labels", True)),
         limit=int(arguments.get("limit") or 0),
     )
+
+
+def _given(arguments: Mapping[str, Any]) -> formats.Given:
+    texts = {name: str(arguments.get(name) or "") for name in ("format", "encoding", "delimiter")}
+    return formats.Given(**texts, header=arguments.get("header"))
 
 
 def _unused(found: formats.Sniffed, chosen: Mapping[str, Any]) -> Iterator[str]:
@@ -216,10 +221,8 @@ def _known(project: Project, rows: Sequence[tuple[formats.Row, bytes]]) -> tuple
 
 def _labels(project: Project, plan: Plan, batch: Batch) -> tuple[dict[str | None, int], int]:
     """The labels that the batch's rows name, the new ones made if that is wanted; rows with others become bad rows."""
-    if plan.columns.label is None and plan.format != "zip":
-        return {}, 0
     names = dict.fromkeys(row.label for row, _hash in batch.rows if row.label is not None)
-    if not names or plan.labels == "ignore":
+    if not names:
         return {}, 0
     labels = {label.name: label for label in Label.objects.filter(project=project)}
     missing = [name for name in names if name not in labels]
@@ -247,27 +250,32 @@ def _add(project: Project, batch: Batch, answers: Mapping[str | None, int], now:
         return []
     given = [answers.get(row.label) for row, _hash in batch.rows]
     first = standing.add_items(project.pk, len(given), imported=sum(label is not None for label in given))
-    values = []
+    values: list[list[Any]] = []
     for number, ((row, content_hash), label) in enumerate(zip(batch.rows, given, strict=True), first):
         image = _keep_image(project, content_hash, row.image) if row.image else NO_IMAGE
         stands = Status.OPEN if label is None else Status.IMPORTED
         values.append(
-            (
+            [
                 project.pk,
                 number,
                 row.text or "",
                 *image,
-                row.metadata,
+                _metadata(row),
                 row.external_id,
                 content_hash,
                 now,
                 stands,
                 label,
-            )
+            ]
         )
     bulk.insert(Item, ITEM_COLUMNS, values)
     added = Item.objects.filter(project=project, row__gte=first, row__lt=first + len(values))
     return list(added.order_by("row").values_list("pk", flat=True))
+
+
+def _metadata(row: formats.Row) -> dict[str, Any]:
+    """What is kept beside the item; a note of ours where its image had to be converted."""
+    return row.metadata | {"converted": row.image.note} if row.image and row.image.note else row.metadata
 
 
 def _keep_image(project: Project, content_hash: bytes, image: formats.Picture) -> tuple[Any, ...]:
@@ -282,10 +290,10 @@ def _keep_image(project: Project, content_hash: bytes, image: formats.Picture) -
 def _label(project: Project, plan: Plan, given: Sequence[tuple[int, int]], now: datetime) -> None:
     """Keep the labels that came with new items, as (item id, label id)."""
     if plan.labels == "reference":
-        bulk.insert(Reference, ("item", "label"), given)
+        bulk.insert(Reference, ("item", "label"), [[item, label] for item, label in given])
     elif given:
         columns = ("project", "item", "origin", "label", "value", "reason", "created_at")
-        bulk.insert(Answer, columns, [(project.pk, item, IMPORTED, label, {}, "", now) for item, label in given])
+        bulk.insert(Answer, columns, [[project.pk, item, IMPORTED, label, {}, "", now] for item, label in given])
 
 
 def _keep_bad_rows(job: Job, bad: Sequence[formats.BadRow], before: int) -> None:

@@ -20,13 +20,14 @@ from django.utils.translation import gettext as _
 from labeling.errors import BadField, BadFile
 from labeling.formats import delimited, encodings, huggingface, jsons, label_studio, limits, parquet, plain, zipped
 from labeling.formats.images import look
-from labeling.formats.rows import Bad, BadRow, Columns, ExportRow, Given, Picture, Row, Sniffed
+from labeling.formats.rows import SUGGESTION, Bad, BadRow, Columns, ExportRow, Given, Picture, Row, Sniffed
 from labeling.formats.sniffing import json_path
 from labeling.formats.sniffing import sniff as sniff_file
 from labeling.formats.values import clean, content_hash
 
 __all__ = [
     "READABLE",
+    "SUGGESTION",
     "WRITABLE",
     "Bad",
     "BadField",

@@ -38,7 +38,13 @@ def guess(names: list[str], records: Sequence[Mapping[str, Any]], *, label_studi
     free = [name for name in names if name not in (label, external_id, vector)]
     filled = [name for name in free if any(cell(row, name) for row in records)] or free or names
     item = _named(filled, ITEM) or max(filled, key=lambda name: _mean_length(records, name))
-    return Columns(item, label, external_id, vector, kept(names, (item, label, external_id, vector), label_studio_file))
+    metadata = kept(names, (item, label, external_id, vector), label_studio_file)
+    return Columns(item, label, external_id, vector, metadata, origin_of(names))
+
+
+def origin_of(names: Iterable[str]) -> str | None:
+    """The column that tells who gave a label, in our own exports; elsewhere that word may mean anything."""
+    return "origin" if set(names) >= SIGNED else None
 
 
 def kept(names: list[str], used: Iterable[str | None], label_studio_file: bool) -> tuple[str, ...]:

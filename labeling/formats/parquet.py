@@ -65,7 +65,7 @@ def read(file: BinaryIO, *, columns: Columns) -> Iterator[Row | BadRow]:
     """The rows. Of a row group that is broken the remaining rows are one bad row."""
     found = opened(file)
     size = file.seek(0, 2)
-    wanted = {columns.item, columns.label, columns.external_id, columns.vector, *columns.metadata}
+    wanted = {columns.item, columns.label, columns.external_id, columns.vector, columns.origin, *columns.metadata}
     present = [name for name in found.schema_arrow.names if name in wanted]
     classes = names_of(found)
     assemble = Assembler(columns).row

@@ -54,6 +54,10 @@ class BadRow:
     column: str = ""
 
 
+SUGGESTION = "suggestion"
+"""The origin of a label that only the model gave."""
+
+
 @dataclass(frozen=True, slots=True)
 class Columns:
     """Which columns of a file hold what. In JSON a dot steps into an object: "data.text"."""
@@ -63,6 +67,7 @@ class Columns:
     external_id: str | None = None
     vector: str | None = None
     metadata: tuple[str, ...] = ()  # columns to keep beside the item; one named "metadata" is merged in
+    origin: str | None = None  # in our own exports: who gave the label; one that only the model gave is not taken
 
 
 @dataclass(frozen=True, slots=True)

@@ -194,8 +194,9 @@ def _zip(file: BinaryIO) -> Sniffed:
         if planned.sniffed is not None and planned.naming:
             found = planned.sniffed
             guess = columns.guess(found.columns, [], label_studio_file=False)
-            found.guess = Columns(planned.naming, guess.label, guess.external_id, None, columns.kept(found.columns, (
-                planned.naming, guess.label, guess.external_id), False))  # fmt: skip
+            used = (planned.naming, guess.label, guess.external_id)
+            metadata = columns.kept(found.columns, used, label_studio_file=False)
+            found.guess = Columns(*used, None, metadata, guess.origin)
             found.modality, found.row_estimate, found.exact = "image", len(contents.files) + refused, True
         elif planned.sniffed is not None:
             found = planned.sniffed

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from labeling.formats import limits
 from labeling.formats.encodings import BAD_BYTE
 from labeling.formats.images import look
-from labeling.formats.rows import Bad, BadRow, Columns, Picture, Row
+from labeling.formats.rows import SUGGESTION, Bad, BadRow, Columns, Picture, Row
 
 # Control characters but tab, LF and CR; they do nothing good in a page, and PostgreSQL takes no NUL.
 CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f]")
@@ -139,13 +139,19 @@ class Assembler:
         wanted = self.columns
         try:
             text, image = as_item(get(wanted.item), wanted.item)
-            label = as_label(get(wanted.label), wanted.label) if wanted.label else None
+            label = self._label(get)
             external_id = as_external_id(get(wanted.external_id), wanted.external_id) if wanted.external_id else None
             metadata = as_metadata({name: get(name) for name in wanted.metadata}) if wanted.metadata else {}
             vector = self._vector(get(wanted.vector), wanted.vector) if wanted.vector else None
         except Bad as bad:
             return BadRow(number, line, position, bad.code, bad.reason, bad.column)
         return Row(number, line, position, text, image, label, external_id, metadata, vector)
+
+    def _label(self, get: Callable[[str], Any]) -> str | None:
+        wanted = self.columns
+        if not wanted.label or (wanted.origin and get(wanted.origin) == SUGGESTION):
+            return None
+        return as_label(get(wanted.label), wanted.label)
 
     def _vector(self, value: Any, column: str) -> NDArray[np.float32]:
         vector = as_vector(value, column)
