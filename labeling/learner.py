@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int
+from scipy.sparse import csr_matrix
 
-from metalearning import acquisition, baselines, graph, predict
+from metalearning import acquisition, baselines, calibration, graph, predict
 from metalearning.adapt import Adaptation, adapt
 from metalearning.gate import Gate
 from metalearning.pool import Pool
@@ -18,6 +20,8 @@ QUEUE = 200  # items ranked after each adaptation: more than a team answers befo
 DIGITS = 9  # likeliest labels kept for each of them
 GRAPH_LIMIT = 200_000  # items beyond which neighbours cost more than they give
 NEIGHBOURS = 10
+FEWEST_HELD_OUT = 5  # answers of a label below which a share of them says nothing
+MOST_CONFUSIONS = 50
 REMEMBERED = 4  # pools and adaptations kept in a worker's memory
 
 
@@ -27,7 +31,8 @@ class Lesson:
 
     `x`: L2-normalised embeddings by row, float16 or float32. `names`: embedded label names in column order, a zero
     row where a label has none, or None for items that share no encoder with words. `rows` and `columns`: the answers.
-    `open_rows`: what may be asked next. `key` tells whether a remembered pool is this one.
+    `open_rows`: what may be asked next. `key` tells whether a remembered pool is this one. `recall` and `keep` read and
+    store the neighbour graph, as named arrays: drawing it takes longest.
     """
 
     key: tuple[Any, ...]
@@ -41,6 +46,8 @@ class Lesson:
     random_share: float = 0.0
     strategy: str = "auto"  # or "margin", "typical", "random"
     learner: str = "recipe"  # or "lr", the baseline
+    recall: Callable[[], Mapping[str, np.ndarray] | None] = lambda: None
+    keep: Callable[[Mapping[str, np.ndarray]], None] = lambda arrays: None
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,7 +76,7 @@ def learn(lesson: Lesson) -> Learned:
         margin=prediction.margin,
         ranking=_ranking(lesson, pool, adaptation, prediction, generator),
         facts=_facts(lesson, pool, adaptation),
-        estimates=_estimates(lesson, adaptation, prediction, generator),
+        estimates=_estimates(lesson, adaptation, prediction),
     )
 
 
@@ -84,15 +91,23 @@ _warm: OrderedDict[tuple[Any, ...], Adaptation] = OrderedDict()
 
 
 def _pool(lesson: Lesson) -> Pool:
-    """The pool with its graph, from memory where it is the same as last time: building the graph takes longest."""
+    """The pool with its graph, from memory where it is the same as last time."""
     key = (*lesson.key, len(lesson.x))
     if key not in _pools:
-        links = None
-        if lesson.learner == "recipe" and 1 < len(lesson.x) <= GRAPH_LIMIT:
-            links = graph.neighbour_graph(lesson.x, NEIGHBOURS, np.random.default_rng(0))
-        _remember(_pools, key, Pool(lesson.x, links))
+        wanted = lesson.learner == "recipe" and 1 < len(lesson.x) <= GRAPH_LIMIT
+        _remember(_pools, key, Pool(lesson.x, _graph(lesson) if wanted else None))
     _pools.move_to_end(key)
     return _pools[key]
+
+
+def _graph(lesson: Lesson) -> csr_matrix:
+    """The neighbours, as another worker stored them or drawn now."""
+    size = len(lesson.x)
+    if stored := lesson.recall():
+        return csr_matrix((stored["data"], stored["indices"], stored["indptr"]), shape=(size, size))
+    drawn = graph.neighbour_graph(lesson.x, NEIGHBOURS, np.random.default_rng(0))
+    lesson.keep({"data": drawn.data, "indices": drawn.indices, "indptr": drawn.indptr})
+    return drawn
 
 
 def _adapted(lesson: Lesson, pool: Pool, generator: np.random.Generator) -> Adaptation:
@@ -167,11 +182,49 @@ def _facts(lesson: Lesson, pool: Pool, adaptation: Adaptation) -> dict[str, Any]
     }
 
 
-def _estimates(
-    lesson: Lesson, adaptation: Adaptation, prediction: predict.Prediction, generator: np.random.Generator
-) -> dict[str, Any]:
-    """How accurate the suggestions are likely to be on what is open; empty where that cannot be told."""
-    return {}
+def _estimates(lesson: Lesson, adaptation: Adaptation, prediction: predict.Prediction) -> dict[str, Any]:
+    """How accurate the suggestions are likely to be on what is open; no key for what cannot be told.
+
+    "accuracy": of the suggestions for open items, from answers the model had not seen, weighed to stand for the pool.
+    "labels" and "confusions": of the held-out answers as they came, which were the harder ones. Labels are columns.
+    """
+    held = adaptation.held_out
+    if held is None:
+        return {}
+    told: dict[str, Any] = {}
+    open_rows = lesson.open_rows[lesson.open_rows < len(prediction.label_id)]
+    estimate = predict.estimated_accuracy(adaptation, prediction, open_rows)
+    if estimate is not None:
+        told["accuracy"] = {
+            "estimate": round(estimate.value, 4),
+            "low": round(estimate.low, 4),
+            "high": round(estimate.high, 4),
+            "evidence": round(estimate.evidence, 1),
+            "how": "cross_validation",
+        }
+    label_ids = held.answers.label_ids
+    told["labels"] = {
+        one.label_id: _share(one.correct, one.answers) | {"answers": one.answers, "correct": one.correct}
+        for one in calibration.per_label(held.logits, label_ids)
+        if one.answers >= FEWEST_HELD_OUT
+    }
+    told["confusions"] = [
+        {"answer": pair.label_id, "suggested": pair.suggested_id, "count": pair.answers}
+        for pair in calibration.confusions(held.logits, label_ids)[:MOST_CONFUSIONS]
+    ]
+    return told
+
+
+def _share(correct: int, answers: int) -> dict[str, float]:
+    """A share with its 95 % interval (Wilson 1927)."""
+    share, z = correct / answers, 1.96
+    middle = (share + z**2 / (2 * answers)) / (1 + z**2 / answers)
+    half = z / (1 + z**2 / answers) * (share * (1 - share) / answers + z**2 / (4 * answers**2)) ** 0.5
+    return {
+        "estimate": round(share, 4),
+        "low": round(max(middle - half, 0), 4),
+        "high": round(min(middle + half, 1), 4),
+    }
 
 
 def _remember(kept: OrderedDict[tuple[Any, ...], Any], key: tuple[Any, ...], value: Any) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -61,6 +62,8 @@ def _lesson(project: Project, labels: list[Label], names: np.ndarray | None) -> 
         label_count=len(labels),
         open_rows=_open_rows(project, known),
         random_share=project.random_share,
+        recall=partial(pool.read_graph, project.pk, project.encoder, known),
+        keep=partial(pool.write_graph, project.pk, project.encoder, known),
     )
 
 
