@@ -144,6 +144,17 @@ class Skips(APIView):
         return Response({"next": handed["items"], "progress": handed["progress"]}, status=201)
 
 
+class OneSkip(APIView):
+    """This person's skip of one item, to take back."""
+
+    @extend_schema(parameters=[OpenApiParameter("tab", str)], responses=OpenApiTypes.OBJECT)
+    def delete(self, request: Request, project_id: int, item_id: int) -> Response:
+        project = access.project(access.person(request), project_id)
+        item = _item(project, item_id)
+        answering.unskip(item=item, author=access.person(request))
+        return _held_again(project, request, request.query_params.get("tab", "")[:64], item)
+
+
 class Flags(APIView):
     """Items that somebody should look at."""
 
@@ -202,9 +213,12 @@ def _hand(project: Project, request: Request, tab: str, count: int) -> dict[str,
 
 
 def _undone(project: Project, request: Request, tab: str, answer_id: int | None) -> Response:
-    now = timezone.now()
-    item = answering.undo(project=project, author=access.person(request), now=now, answer_id=answer_id)
-    lease = queueing.hold(item=item, user=access.person(request), tab=tab, now=now)
+    item = answering.undo(project=project, author=access.person(request), now=timezone.now(), answer_id=answer_id)
+    return _held_again(project, request, tab, item)
+
+
+def _held_again(project: Project, request: Request, tab: str, item: Item) -> Response:
+    lease = queueing.hold(item=item, user=access.person(request), tab=tab, now=timezone.now())
     lease.item.project = project
     snapshot = shapes.latest_snapshot(project)
     [shown] = shapes.next_items(project, [lease], snapshot)
@@ -241,6 +255,7 @@ urlpatterns = [
     re_path(PROJECT + r"/answers/(?P<answer_id>\d+)/?$", OneAnswer.as_view(), name="api_answer"),
     re_path(PROJECT + r"/undo/?$", Undo.as_view(), name="api_undo"),
     re_path(PROJECT + r"/skips/?$", Skips.as_view(), name="api_skips"),
+    re_path(PROJECT + r"/skips/(?P<item_id>\d+)/?$", OneSkip.as_view(), name="api_skip"),
     re_path(PROJECT + r"/flags/?$", Flags.as_view(), name="api_flags"),
     re_path(PROJECT + r"/flags/(?P<item_id>\d+)/?$", OneFlag.as_view(), name="api_flag"),
     re_path(PROJECT + r"/release/?$", Release.as_view(), name="api_release"),

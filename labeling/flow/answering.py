@@ -98,6 +98,11 @@ def skip(*, project: Project, item: Item, author: User, now: datetime) -> Mark:
     return mark
 
 
+def unskip(*, item: Item, author: User) -> int:
+    """Take back this person's skip; returns how many there were (0 or 1)."""
+    return Mark.objects.filter(item=item, author=author, code=Mark.Code.SKIP).delete()[0]
+
+
 def flag(*, project: Project, item: Item, author: User, now: datetime, note: str = "") -> Mark:
     """Note that somebody should look at this item; it can be answered all the same."""
     mark, _ = Mark.objects.update_or_create(

@@ -49,6 +49,8 @@ def hold(*, item: Item, user: User, tab: str, now: datetime) -> Lease:
     """Give this item to this person (again), before all others; whoever else held it keeps no lease."""
     with transaction.atomic():
         Candidate.objects.filter(item=item).delete()
+        mine = Lease.objects.filter(project=item.project_id, holder=user, tab=tab).order_by("created_at", "pk")
+        oldest = mine.values_list("created_at", flat=True).first()
         lease, _ = Lease.objects.update_or_create(
             item=item,
             slot=0,
@@ -56,7 +58,8 @@ def hold(*, item: Item, user: User, tab: str, now: datetime) -> Lease:
                 "project_id": item.project_id,
                 "holder": user,
                 "tab": tab,
-                "created_at": now,
+                # Leases are shown in the order they were made, so it has to look older than the others.
+                "created_at": min(now, oldest - timedelta(microseconds=1)) if oldest else now,
                 "expires_at": now + timedelta(seconds=item.project.lease_seconds),
                 "reason": {"code": "returned"},
             },

@@ -50,7 +50,7 @@ function draw(): void {
       legend: { show: false },
       scales: { x: { time: false }, y: { range: [least, 1] } },
       axes: [
-        { ...axis, label: t("answers"), labelSize: 18, labelFont: `12px ${colour("--font")}`, values: (_, ticks) => ticks.map((tick) => (Number.isInteger(tick) ? count(tick) : "")) },
+        { ...axis, label: t("answers"), size: 30, labelSize: 16, labelGap: 0, labelFont: `12px ${colour("--font")}`, values: (_, ticks) => ticks.map((tick) => (Number.isInteger(tick) ? count(tick) : "")) },
         { ...axis, size: 52, values: (_, ticks) => ticks.map((tick) => percent(tick)) },
       ],
       series: [

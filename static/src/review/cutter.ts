@@ -76,6 +76,7 @@ function draw(): void {
   byId("expected").textContent = expected(settles, errors[Number(slider.value)] ?? 0);
   accept.textContent = t("Accept %(count)s", { count: count(settles) });
   accept.disabled = settles === 0;
+  slider.style.setProperty("--at", `${slider.value}%`);
   slider.setAttribute("aria-valuetext", t("threshold", { count: count(settles), threshold: sure(threshold()) }));
 }
 

@@ -66,14 +66,14 @@ function verdict({ state, label, confidence, given }: Suggestion): HTMLElement {
 
 function runnerUp({ runner_up, runner_up_confidence, state, given, label, confidence }: Suggestion): HTMLElement | null {
   // An item that people labelled otherwise still says what the model thinks.
-  if (state === "answered" && given && given.label !== label) return h("span", {}, t("or", { label: nameOf(label), confidence: sure(confidence) }));
+  if (state === "answered" && given && given.label !== label) return h("span", {}, t("otherwise", { label: nameOf(label), confidence: sure(confidence) }));
   if (runner_up === null) return null;
   return h("span", {}, h("bdi", {}, nameOf(runner_up)), " ", sure(runner_up_confidence ?? 0));
 }
 
 function note({ pending, suggestion: { state, given } }: Row): HTMLElement | null {
   const text = pending ? t("saving") : state === "rejected" ? t("rejected") : given ? told(given) : "";
-  return text ? h("span", { class: "note grow" }, text) : null;
+  return text ? h("span", { class: "note" }, text) : null;
 }
 
 function told(given: Given): string {

@@ -17,7 +17,11 @@ export class ApiError extends Error {
   }
 }
 
-export const csrfToken = (): string => document.body.dataset["csrf"] ?? "";
+/** The token of now: signing in anew in another tab changes the cookie, not what this page was given. */
+export function csrfToken(): string {
+  const cookie = document.cookie.split("; ").find((pair) => pair.startsWith("csrftoken="));
+  return cookie?.slice("csrftoken=".length) ?? document.body.dataset["csrf"] ?? "";
+}
 
 interface Options {
   method?: string;

@@ -1,48 +1,80 @@
 // Live: news of a project by server-sent events, and by asking every few seconds where they do not come.
+import { hasLocks } from "./browser";
 
 export interface News {
-  /** A named event came from the server. */
+  /** What to do with each named event's data. */
   on: Record<string, (data: never) => void>;
-  /** Ask for what is new; called every `every` ms while no event stream is open, and once whenever one opens. */
+  /** Ask for what is new: called every `every` ms while no event stream is open, and once whenever one opens. */
   poll: () => void;
   every?: number;
 }
 
-/** Listen until the page closes. Returns a function that stops it. */
-export function listen(url: string, { on, poll, every = 5000 }: News): () => void {
-  let open = false;
-  let source: EventSource | undefined;
-  let retry: ReturnType<typeof setTimeout> | undefined;
-  let wait = 2000;
+type Message = { open: boolean } | { name: string; data: unknown } | { hello: true };
 
-  const connect = (): void => {
-    source = new EventSource(url);
-    source.onopen = () => {
-      open = true;
-      wait = 2000;
-      poll(); // what happened while nobody listened
-    };
-    source.onerror = () => {
-      open = false;
-      // A browser tries again by itself after a cut, but not after a refusal (404, 500).
-      if (source?.readyState === EventSource.CLOSED) {
-        retry = setTimeout(connect, wait);
-        wait = Math.min(wait * 2, 60_000);
-      }
-    };
-    for (const [name, handle] of Object.entries(on)) {
-      source.addEventListener(name, (event) => handle(JSON.parse((event as MessageEvent<string>).data) as never));
+/**
+ * Listen until the page closes.
+ *
+ * A browser opens at most six connections to a server, so of several tabs on one project only one holds the stream
+ * (the one that has the lock) and passes the news on.
+ */
+export function listen(url: string, { on, poll, every = 5000 }: News): void {
+  let open = false;
+  let leading = false;
+  const channel = new BroadcastChannel(`annotator-live ${url}`);
+
+  const hear = (message: Message): void => {
+    if ("open" in message) {
+      if (message.open && !open) poll(); // what happened while nobody listened
+      open = message.open;
+    } else if ("name" in message) {
+      on[message.name]?.(message.data as never);
+    } else if (leading) {
+      channel.postMessage({ open });
     }
-    source.addEventListener("away", () => (open = false));
+  };
+  const lead = (): void => {
+    leading = true;
+    connect(url, Object.keys(on), (message) => {
+      hear(message);
+      channel.postMessage(message);
+    });
   };
 
-  connect();
-  const timer = setInterval(() => {
+  channel.onmessage = (event) => hear(event.data as Message);
+  channel.postMessage({ hello: true });
+  if (hasLocks()) {
+    void navigator.locks.request(`annotator-live ${url}`, () => {
+      open = false;
+      lead();
+      return new Promise<void>(() => undefined); // until the page goes
+    });
+  } else {
+    lead();
+  }
+  setInterval(() => {
     if (!open && !document.hidden) poll();
   }, every);
-  return () => {
-    source?.close();
-    clearInterval(timer);
-    clearTimeout(retry);
+}
+
+function connect(url: string, names: string[], tell: (message: Message) => void): void {
+  let wait = 2000;
+  const start = (): void => {
+    const source = new EventSource(url);
+    source.onopen = () => {
+      wait = 2000;
+      tell({ open: true });
+    };
+    source.onerror = () => {
+      tell({ open: false });
+      // After a cut the browser tries again by itself, but not after a refusal (404, 500).
+      if (source.readyState !== EventSource.CLOSED) return;
+      setTimeout(start, wait);
+      wait = Math.min(wait * 2, 60_000);
+    };
+    source.addEventListener("away", () => tell({ open: false }));
+    for (const name of names) {
+      source.addEventListener(name, (event) => tell({ name, data: JSON.parse((event as MessageEvent<string>).data) }));
+    }
   };
+  start();
 }

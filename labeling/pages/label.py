@@ -1,0 +1,178 @@
+"""Label page: one item at a time, one key each; the script asks the API for the items themselves."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.urls import NoReverseMatch, path, reverse
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_safe
+
+from labeling.api import shapes
+from labeling.models import Member, Role
+from labeling.pages.gate import context, members
+
+
+@require_safe
+@members()
+def label(request: HttpRequest, member: Member) -> HttpResponse:
+    """The labelling page; reading it hands out no items."""
+    labels = member.project.labels.filter(archived_at=None)
+    shown = context(member, labels=labels, data=_data(member, labels), strings=_strings())
+    return render(request, "label.html", shown)
+
+
+def _data(member: Member, labels: Any) -> dict[str, Any]:
+    project = member.project
+    return {
+        "user": member.user_id,
+        "keymap": member.user.keymap,
+        "project": {
+            "id": project.pk,
+            "modality": project.modality,
+            "lease_seconds": project.lease_seconds,
+            "show_suggestions": project.show_suggestions,
+            "goal_accuracy": project.goal_accuracy,
+        },
+        "labels": [shapes.label(label) for label in labels],
+        "progress": shapes.progress(project, shapes.latest_snapshot(project), member.user),
+        "urls": _urls(member),
+    }
+
+
+def _urls(member: Member) -> dict[str, str]:
+    """Where the script asks, and the pages that an empty state can lead this person to."""
+    role, project_id = Role(member.role), member.project_id
+    return {
+        "api": f"/api/projects/{project_id}",
+        "me": "/api/me",
+        "events": reverse("events", args=[project_id]),
+        "overview": _page("overview", project_id),
+        "review": _page("review", project_id) if role.reaches(Role.REVIEWER) else "",
+        "import": _page("import", project_id) if role.reaches(Role.ADMIN) else "",
+        "settings": _page("settings", project_id) if role.reaches(Role.ADMIN) else "",
+        "signin": _page("signin"),
+    }
+
+
+def _page(name: str, *arguments: int) -> str:
+    try:
+        return reverse(name, args=arguments)
+    except NoReverseMatch:
+        return ""
+
+
+def _strings() -> dict[str, str]:
+    """What the script says, in the reader's language; %(name)s is filled in by the script."""
+    return {
+        # The item and its labels
+        "accept_this": _("Accept “%(label)s” · %(p)s"),
+        "calibrated": _("Calibrated: of suggestions that are this sure, about %(p)s are right."),
+        "item_number": _("item %(number)s"),
+        "image_number": _("Image, item %(number)s"),
+        "find_among": _("Find among %(count)s labels…"),
+        "zoom_in": _("Zoom in"),
+        "zoom_out": _("Zoom out"),
+        "zoom_fit": _("Fit"),
+        "image_missing": _("The image could not be loaded."),
+        "external_id": _("External id"),
+        "file_name": _("File"),
+        # What is told to screen readers and in passing
+        "announce_item": _("Item %(number)s: %(text)s"),
+        "announce_suggestion": _("Suggested: %(label)s, %(p)s."),
+        "announce_saved": _("Saved: %(label)s."),
+        "announce_skipped": _("Skipped."),
+        "announce_undone": _("Taken back."),
+        "no_suggestion": _("There is no suggestion to accept yet: choose a label."),
+        "nothing_to_undo": _("There is nothing to take back."),
+        "undo_needs_server": _("Taking this back needs the server, which cannot be reached now. Nothing was changed."),
+        "flag_on": _("Flagged. Press %(key)s again to add a note."),
+        "flag_off": _("The flag is off."),
+        "note_kept": _("The note is kept."),
+        "changed": _("Changed to “%(label)s”."),
+        "lease_lost": _("You were away for a while and the item went back into the queue; here is the next one."),
+        # The side
+        "by_people": _("%(count)s by people"),
+        "by_file": _("%(count)s came with the file"),
+        "by_model": _("%(count)s by the model"),
+        "open": _("%(count)s open"),
+        "mine": _("%(count)s by you"),
+        "goal": _("Estimated from the answers so far. The goal is %(goal)s."),
+        "interval": _("%(low)s – %(high)s"),
+        "progress_label": _("%(done)s of %(items)s items have a label"),
+        "change_answer": _("Change “%(label)s”"),
+        "kept_here": _("kept here, not sent yet"),
+        "was_refused": _("refused"),
+        # The model
+        "model_adapting": _("adapting…"),
+        "model_embedding": _("reading the items…"),
+        "model_embedding_count": _("reading the items… %(done)s of %(items)s"),
+        "model_number": _("model %(number)s"),
+        "model_when": _("· adapted %(ago)s"),
+        # Searching a label
+        "pick_title": _("Choose a label"),
+        "change_title": _("Change the answer"),
+        # Keys
+        "action_accept": _("Accept the suggestion"),
+        "action_skip": _("Skip this item"),
+        "action_flag": _("Flag this item; again: write a note"),
+        "action_undo": _("Take back the last answer or skip"),
+        "action_search": _("Find a label by its name"),
+        "action_guidelines": _("Open or close the guidelines"),
+        "action_help": _("Show all keys"),
+        "action_zoomIn": _("Zoom in (images)"),
+        "action_zoomOut": _("Zoom out (images)"),
+        "press_key": _("Press a key…"),
+        "key_swapped": _("“%(key)s” did “%(action)s”; the two have swapped keys."),
+        "key_of_label": _("“%(key)s” gives the label “%(label)s”. Choose another key."),
+        "key_hidden": _("gives “%(label)s” here"),
+        "key_unfit": _("This key cannot be used."),
+        "keys_kept": _("Your keys are kept."),
+        "keys_not_kept": _("Your keys could not be kept: %(detail)s"),
+        "keys_fixed": _("Each label keeps its key."),
+        "keys_likeliest": _(
+            "The digits give the nine labels on top, the likeliest first. All others: type their name."
+        ),
+        "Enter": _("Enter"),
+        "Space": _("Space"),
+        # The outbox
+        "away": _("Working offline: %(count)s kept on this device. They are sent when the server is back."),
+        "try_now": _("Try now"),
+        "signed_out": _("You are signed out. Answers kept on this device: %(count)s. Sign in again and they are sent."),
+        "sign_in": _("Sign in"),
+        "refused_one": _("The server did not take the answer “%(label)s” for “%(text)s”: %(detail)s"),
+        "refused_other": _("The server refused an action on “%(text)s”: %(detail)s"),
+        "answer_again": _("Choose another label"),
+        "send_again": _("Send again"),
+        "forget": _("Leave it out"),
+        # When there is nothing to show
+        "empty_title": _("Nothing to label yet"),
+        "empty_admin": _("Import a file, and its items come up here one by one."),
+        "empty_other": _("An admin of the project has not imported any items so far. This page looks again by itself."),
+        "empty_import": _("Import items"),
+        "labels_title": _("This project has no labels yet"),
+        "labels_admin": _("Say what the labels are, then labelling can begin."),
+        "labels_other": _("An admin of the project has to say what the labels are. Then labelling can begin."),
+        "labels_settings": _("Set up labels"),
+        "done_title": _("All done"),
+        "done_text": _("Every item has a label. Thank you: %(mine)s of them are yours."),
+        "done_review": _("Review the labels"),
+        "done_overview": _("See the overview"),
+        "waiting_title": _("The rest is in others’ hands"),
+        "waiting_text": _("Open items that others hold right now: %(count)s. What they leave comes up here by itself."),
+        "skipped_title": _("Only items that you skipped are left"),
+        "skipped_text": _("Open items: %(count)s. Take back a skip to answer it after all, or leave them to others."),
+        "skipped_undo": _("Take back the last skip"),
+        "offline_title": _("No more items at hand"),
+        "offline_text": _(
+            "The server cannot be reached. Your answers are kept here; the next items come when it is back."
+        ),
+        "trouble_title": _("The items could not be loaded"),
+        "again": _("Try again"),
+        "loading": _("Fetching the next item…"),
+    }
+
+
+urlpatterns = [path("projects/<int:project_id>/label", label, name="label")]
