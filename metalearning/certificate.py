@@ -37,9 +37,9 @@ State = Literal["open", "passed", "failed"]
 
 PREFIXES = (0.5, 0.75, 1.0)
 BELIEF_DECAY = 8.0
-"""How much the gambler favours few errors. With 8, a set of 3,000 without an error needs 64 audits for eps = 5 %, 6 more
-than the fewest possible; with one error in eighty it needs 120, where the fewest-audits gambler fails every other time
-(bench/betting.py)."""
+"""How much the gambler favours few errors. With 8, a set of 3,000 without an error needs 64 audits for eps = 5 %, 6
+more than the fewest possible; with one error in eighty it needs 120 (median), where a gambler who believes in no error
+is ruined in half of all cases (bench/betting.py)."""
 
 
 class ClaimInvalid(ValueError):
