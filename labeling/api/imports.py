@@ -33,7 +33,9 @@ class GivenIn(serializers.Serializer):
     format = Choice(choices=["", *TEXT_FORMATS, "parquet", "zip", "image"], required=False, help_text="Of a text file.")
     encoding = serializers.CharField(required=False, allow_blank=True, max_length=40)
     delimiter = serializers.CharField(required=False, allow_blank=True, max_length=1, trim_whitespace=False)
-    header = serializers.BooleanField(required=False, allow_null=True, default=None, help_text="First line names columns.")
+    header = serializers.BooleanField(
+        required=False, allow_null=True, default=None, help_text="First line names columns."
+    )
 
 
 class NamesQuery(GivenIn):
@@ -47,7 +49,9 @@ class ImportIn(GivenIn):
 
     upload = serializers.IntegerField(required=False, min_value=1, max_value=LARGEST_ID, help_text="An upload's id.")
     file = serializers.FileField(required=False, help_text="Or the file itself, as multipart.")
-    item = serializers.CharField(required=False, allow_blank=True, max_length=1000, help_text="The text's or image's column.")
+    item = serializers.CharField(
+        required=False, allow_blank=True, max_length=1000, help_text="The text's or image's column."
+    )
     label = serializers.CharField(
         required=False, allow_blank=True, max_length=1000, help_text="The label's column; “-”: there is none."
     )

@@ -118,7 +118,9 @@ class OneItem(APIView):
 class Correct(APIView):
     """A reviewer's word on an item."""
 
-    @extend_schema(operation_id="items_correct", request=Correction, responses={200: ItemWithHistory, 201: ItemWithHistory})
+    @extend_schema(
+        operation_id="items_correct", request=Correction, responses={200: ItemWithHistory, 201: ItemWithHistory}
+    )
     def post(self, request: Request, project_id: str, item_id: str) -> Response:
         """Give the item another label. What others had said stays in its history. 200 where the key was known."""
         project = access.project(request.user, project_id, Role.REVIEWER)
@@ -150,9 +152,7 @@ def whole(project: Project, item: Item) -> dict[str, Any]:
     return shown | {"history": history}
 
 
-def item_shown(
-    item: Item, flags: dict[int, list[Mark]], suggested: dict[int, tuple[int, float]]
-) -> dict[str, Any]:
+def item_shown(item: Item, flags: dict[int, list[Mark]], suggested: dict[int, tuple[int, float]]) -> dict[str, Any]:
     """The item as scripts get it."""
     said = suggested.get(item.pk)
     return shapes.item(item) | {

@@ -76,7 +76,9 @@ class Jobs(APIView):
         if kind := request.query_params.get("kind"):
             found = found.filter(kind=kind)
         pages = JobPages()
-        return pages.get_paginated_response([jobs.describe(job) for job in pages.paginate_queryset(found, request) or []])
+        return pages.get_paginated_response(
+            [jobs.describe(job) for job in pages.paginate_queryset(found, request) or []]
+        )
 
 
 class OneJob(APIView):

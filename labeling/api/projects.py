@@ -44,7 +44,7 @@ class Settings(serializers.Serializer):
     guidelines = serializers.CharField(
         required=False, allow_blank=True, max_length=200_000, trim_whitespace=False, help_text="Markdown."
     )
-    show_suggestions = serializers.BooleanField(required=False, help_text="Whether annotators see them before they answer.")
+    show_suggestions = serializers.BooleanField(required=False, help_text="Before they answer.")
     goal_accuracy = serializers.FloatField(required=False, min_value=0.5, max_value=1)
     lease_seconds = serializers.IntegerField(
         required=False, min_value=founding.LEASE_SECONDS[0], max_value=founding.LEASE_SECONDS[1]
@@ -52,7 +52,7 @@ class Settings(serializers.Serializer):
     random_share = serializers.FloatField(
         required=False, min_value=0, max_value=1, help_text="Share of the queue asked at random, in [0, 1]."
     )
-    encoder = serializers.CharField(required=False, allow_blank=True, max_length=200, help_text="Empty: chosen by the data.")
+    encoder = serializers.CharField(required=False, allow_blank=True, max_length=200, help_text="Empty: by the data.")
 
 
 class ProjectIn(Settings):

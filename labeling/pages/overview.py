@@ -56,7 +56,7 @@ def _strings() -> dict[str, str]:
     return {
         "answers": _("answers"),
         "estimate": _("estimated accuracy"),
-        "interval": _("95 % interval"),
+        "interval": _("95% interval"),
         "goal": _("goal %(goal)s"),
         "point": _("%(answers)s answers: %(estimate)s (%(low)s to %(high)s)"),
     }

@@ -118,7 +118,7 @@ def _strings() -> dict[str, str]:
         "pending": _("Wait until the last change is saved."),
         "cannot undo": _("There is nothing to take back here."),
         "image": _("Image %(name)s"),
-        "or": _("or %(label)s %(confidence)s"),
+        "otherwise": _("the model: %(label)s %(confidence)s"),
         "bins": _("%(low)s to %(high)s: %(count)s"),
         "selected": _("%(position)s: %(text)s. Suggested: %(label)s, %(confidence)s."),
     }
