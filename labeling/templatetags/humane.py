@@ -18,22 +18,22 @@ def count(number: int | None) -> str:
 
 @register.filter
 def share(part: float | None) -> str:
-    """A share in [0, 1] with one decimal: "91.4 %"; never "0.0 %" or "100.0 %" for what is not exactly that."""
+    """A share in [0, 1] with one decimal: "91.4%"; never "0.0%" or "100.0%" for what is not exactly that."""
     if part is None:
         return ""
     percent = round(100 * part, 1)
     if 0 < part < 1:
         percent = min(max(percent, 0.1), 99.9)
-    return _("%(number)s %%") % {"number": number_format(percent, 1)}
+    return _("%(number)s%%") % {"number": number_format(percent, 1)}
 
 
 @register.filter
 def short_share(part: float | None) -> str:
-    """A share in [0, 1] with as many decimals as it needs, at most one: "95 %"."""
+    """A share in [0, 1] with as many decimals as it needs, at most one: "95%"."""
     if part is None:
         return ""
     percent = round(100 * part, 1)
-    return _("%(number)s %%") % {"number": number_format(percent, 0 if percent == int(percent) else 1)}
+    return _("%(number)s%%") % {"number": number_format(percent, 0 if percent == int(percent) else 1)}
 
 
 @register.filter
