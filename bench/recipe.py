@@ -3,7 +3,7 @@
     python -m bench.recipe fewshot   accuracy of the unlabelled items at k answers per label
     python -m bench.recipe loop      answers until 95 % of the accuracy of logistic regression on 80 % of all labels
     python -m bench.recipe trust     calibration error, and how often the estimated accuracy's interval holds the truth
-    python -m bench.recipe speed     seconds of a round at 1,500, 100,000 and 1,000,000 items
+    python -m bench.recipe speed     CPU seconds of a round at 1,500, 100,000 and 1,000,000 items
 
 The data is looked for in ANNOTATOR_DEV_DATA (default: `shared/data` beside the repository). Vectors are kept in a
 folder for temporary files between runs.
@@ -183,7 +183,7 @@ def trust(seeds: int) -> None:
 
 
 def speed(_: int) -> None:
-    """A round of 200 answers and 77 labels: adapt, predict, rank 200. Pools are blurred copies of banking77."""
+    """CPU seconds of a round with 200 answers and 77 labels: adapt, predict, rank; on copies of banking77."""
     x, label_ids, names = encoded("banking77.test", None)
     rng = np.random.default_rng(0)
     for items, with_graph in ((1500, True), (100_000, False), (100_000, True), (1_000_000, False)):
@@ -193,22 +193,22 @@ def speed(_: int) -> None:
             part = x[copied[start : start + 20_000]]
             part = part + np.float32(0.03) * rng.standard_normal(part.shape, dtype=np.float32)
             vectors[start : start + 20_000] = part / np.linalg.norm(part, axis=1, keepdims=True)
-        began = time.perf_counter()
+        began = time.process_time()
         graph = neighbour_graph(vectors, 10, rng) if with_graph else None
-        graph_seconds = time.perf_counter() - began
+        graph_seconds = time.process_time() - began
         problem = Problem("copies", Pool(vectors, graph), label_ids[copied], names)
         rows, warm = rng.choice(items, 200, replace=False), None
         for _round in range(3):
-            began = time.perf_counter()
+            began = time.process_time()
             warm = learn("recipe", problem, rows, rng, warm)
-            adapted = time.perf_counter()
+            adapted = time.process_time()
             prediction = predict(warm, problem.pool)
-            predicted = time.perf_counter()
+            predicted = time.process_time()
             rest = np.setdiff1d(np.arange(items), rows)
             asks = rank(problem.pool, prediction, rest, 200, strategy="margin", answered=rows, generator=rng)
             print(
                 f"{items:9,d} items  graph {graph_seconds:5.1f} s once  adapt {adapted - began:.2f}"
-                f"  predict {predicted - adapted:.2f}  rank {time.perf_counter() - predicted:.2f} s"
+                f"  predict {predicted - adapted:.2f}  rank {time.process_time() - predicted:.2f} s"
             )
             rows = np.append(rows, [ask.row for ask in asks[:10]])
 
@@ -229,7 +229,7 @@ def rounds(problem: Problem, learner: str, strategy: str | None, seed: int, most
     """The loop with an oracle that answers ten items a round, until it has answered `most`."""
     rng, rows, warm = np.random.default_rng(seed), np.zeros(0, dtype=np.intp), None
     while len(rows) <= min(most, len(problem.pool) - 10):
-        began = time.perf_counter()
+        began = time.process_time()
         warm = learn(learner, problem, rows, rng, warm)
         prediction = predict(warm, problem.pool)
         asked_by = strategy or strategy_for(warm)
@@ -237,7 +237,7 @@ def rounds(problem: Problem, learner: str, strategy: str | None, seed: int, most
             asked_by = "random"  # a plain learner has no other way to begin
         rest = np.setdiff1d(np.arange(len(problem.pool)), rows)
         asks = rank(problem.pool, prediction, rest, 10, strategy=asked_by, answered=rows, generator=rng)
-        yield Round(rows, warm, prediction, *judged(prediction, problem, rows), time.perf_counter() - began)
+        yield Round(rows, warm, prediction, *judged(prediction, problem, rows), time.process_time() - began)
         rows = np.append(rows, [ask.row for ask in asks]).astype(np.intp)
 
 
