@@ -35,11 +35,11 @@ def write(name: str, writer: Writer) -> None:
     cached_path(name).unlink(missing_ok=True)
 
 
-def read(name: str) -> bytes | None:
-    """The blob's content; None where there is none."""
+def read(name: str, most: int = -1) -> bytes | None:
+    """The blob's content, or its first `most` bytes; None where there is no such blob."""
     try:
         with default_storage.open(name) as file:
-            return bytes(file.read())
+            return bytes(file.read(most))
     except FileNotFoundError:
         return None
 

@@ -36,6 +36,7 @@ CHUNK = 4096  # rows
 CHUNK_NAME = re.compile(r"(\d{6,})-(\d{4})-([0-9a-f]{16})\.npy")
 SNAPSHOT_NAME = re.compile(r"(\d{8,})\..*")
 ATTEMPTS = 5
+HEAD_BYTES = 256  # of an .npy file, more than tell its shape
 T = TypeVar("T")
 LARGEST_SMALL = np.iinfo(np.int16).max
 
@@ -137,9 +138,13 @@ def missing_rows(project_id: int, encoder: str, dimension: int, item_count: int)
 
 def stored_dimension(project_id: int, encoder: str) -> int | None:
     """How many numbers a stored vector has; None where none is stored."""
-    for chunk in _newest_chunks(_vector_folder(project_id, encoder)):
-        if (rows := read_chunk(project_id, encoder, chunk)) is not None:
-            return int(rows.shape[1])
+    folder = _vector_folder(project_id, encoder)
+    for name in _newest_chunks(folder).values():
+        # Asked at every adaptation: the file's head is enough.
+        head = io.BytesIO(blobs.read(f"{folder}/{name}", HEAD_BYTES) or b"")
+        with suppress(ValueError):
+            np.lib.format.read_magic(head)
+            return int(np.lib.format.read_array_header_1_0(head)[0][1])
     return None
 
 

