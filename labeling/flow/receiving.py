@@ -80,9 +80,7 @@ def look(upload: Upload, given: Given) -> Sniffed:
         return sniff(file.file or file, upload.name, given)
 
 
-def names_in(
-    upload: Upload, given: Given, column: str, clock: Callable[[], float] = time.monotonic
-) -> dict[str, Any]:
+def names_in(upload: Upload, given: Given, column: str, clock: Callable[[], float] = time.monotonic) -> dict[str, Any]:
     """The label names in the file's first rows, as many as can be read in LOOKED_SECONDS.
 
     {"labels": [{"name", "count", "known"}], "rows", "bad", "complete"}; most frequent first, `known` where the

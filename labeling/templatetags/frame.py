@@ -35,6 +35,7 @@ def project_nav(context: dict[str, Any]) -> dict[str, Any]:
     request, project = context["request"], context["project"]
     member = context.get("member") or access.membership(request.user, project.pk)
     here = getattr(request.resolver_match, "url_name", "")
+    here = {"item": "data"}.get(here, here)  # an item is part of the data
     return {
         "pages": [
             {"url": url, "title": title, "current": name == here}
