@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -98,6 +98,27 @@ def bring(*, project: Project, rows: Int[np.ndarray, " n"], vectors: Float[np.nd
         pool.write_chunk(project.pk, encoders.IMPORTED, int(chunk), whole)
     Project.objects.filter(pk=project.pk).update(encoder=encoders.IMPORTED)
     project.encoder = encoders.IMPORTED
+
+
+def rows_for(
+    project: Project, count: int, rows: Int[np.ndarray, " n"] | None, external_ids: Sequence[str] | None
+) -> Int[np.ndarray, " n"]:
+    """Whose rows `count` vectors are: those given, those of the items with these ids, else the first ones in order.
+
+    Raises BadField for an id that no item has, and for one that is given twice.
+    """
+    if external_ids is None:
+        return np.arange(count) if rows is None else rows
+    items = Item.objects.filter(project=project, external_id__isnull=False)
+    row_of = dict(items.values_list("external_id", "row"))
+    if strange := [own for own in external_ids if own not in row_of]:
+        raise BadField("external_ids", _("No item has the external id “%(id)s”.") % {"id": strange[0]})
+    found = np.array([row_of[own] for own in external_ids], dtype=np.int64)
+    distinct, counts = np.unique(found, return_counts=True)
+    if len(distinct) < len(found):
+        twice = external_ids[int(np.flatnonzero(found == distinct[counts.argmax()])[0])]
+        raise BadField("external_ids", _("The external id “%(id)s” is there twice.") % {"id": twice})
+    return found
 
 
 def embedded(project: Project) -> int:
