@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import Any
 
 from celery import shared_task
-from celery.signals import worker_process_init
+from celery.signals import worker_init, worker_process_init
 from django.db import transaction
 from django.utils import timezone
 
@@ -86,9 +86,17 @@ def _steps(job: Job) -> list[Callable[[Job, jobs.Progress], Any]]:
     return [import_module(name).run for name in STEPS[Job.Kind(job.kind)]]
 
 
+@worker_init.connect
+def _load_steps(**_: Any) -> None:
+    """Load every step before the worker forks: its processes share that memory, and no first job waits for it."""
+    for steps in STEPS.values():
+        for name in steps:
+            import_module(name)
+
+
 @worker_process_init.connect
-def _warm_up(**_: Any) -> None:
-    """Load the learner before the first job, with one thread each: two on a busy machine are far slower."""
+def _use_one_thread(**_: Any) -> None:
+    """One thread for each process: two on a busy machine are far slower than one."""
     import torch
 
     torch.set_num_threads(1)
