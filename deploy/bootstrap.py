@@ -89,21 +89,34 @@ def install(requirements: Sequence[str], stop: StopSwitch) -> None:
             continue
         _refuse_full_disk(VENV, FREE_BYTES_FOR_PACKAGES)
         with Step(f"Installing {name} (some minutes the first time)", f"Installed {name}") as step:
-            run(_pip_install("-r", ROOT / name), step=step, log=LOG, stop=stop, explain=_pip_detail)
+            run(_pip_install("-r", ROOT / name), step=step, log=LOG, stop=stop, explain=_PipProgress())
         stamp.write_text(wanted)
 
 
 def _pip_install(*what: str | Path) -> list[str | Path]:
     options = ["--disable-pip-version-check", "--no-input"]
-    return [PYTHON, "-m", "pip", *options, "install", "--progress-bar", "off", *what]
+    # Python compiles what is imported when it is imported; compiling everything takes longer than the download.
+    return [PYTHON, "-m", "pip", *options, "install", "--progress-bar", "off", "--no-compile", *what]
 
 
-def _pip_detail(line: str) -> str:
-    """A few words for a line that pip writes."""
-    if line.startswith("Installing collected packages"):
-        return "unpacking"
-    match = re.match(r"\s*(?:Collecting|Downloading|Using cached) (\S+)(?:.*?(\([\d.]+ [kMG]B\)))?", line)
-    return " ".join(part for part in match.groups() if part).rsplit("/", 1)[-1] if match else ""
+class _PipProgress:
+    """Turns what pip writes into a few words: which package it fetches, then how many it has unpacked."""
+
+    def __init__(self) -> None:
+        self._wanted: set[str] = set()
+
+    def __call__(self, line: str) -> str:
+        if line.startswith("Installing collected packages:"):
+            self._wanted = {_plain(name) for name in line.partition(":")[2].split(",")}
+        if self._wanted:
+            there = {_plain(path.name.split("-")[0]) for path in VENV.glob("lib/python3*/site-packages/*.dist-info")}
+            return f"unpacked {len(self._wanted & there)} of {len(self._wanted)} packages"
+        match = re.match(r"\s*(?:Collecting|Downloading|Using cached) (\S+)", line)
+        return match[1].rsplit("/", 1)[-1] if match else ""
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name.strip()).lower()
 
 
 def build_front_end(stop: StopSwitch) -> None:
@@ -157,7 +170,7 @@ def _node_folder(stop: StopSwitch) -> Path:
     own = VENV / "bin"
     if not (own / "npm").exists():
         with Step("Installing Node (232 MB, once)", "Installed Node for building the front end") as step:
-            run(_pip_install(NODE_WHEEL), step=step, log=LOG, stop=stop, explain=_pip_detail)
+            run(_pip_install(NODE_WHEEL), step=step, log=LOG, stop=stop, explain=_PipProgress())
     return own
 
 

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import io
 import json
 import os
 import secrets
+import sqlite3
 import sys
 import threading
+import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from deploy.console import Step
+from deploy.console import ROOT, Step
 
 ADMIN = "admin"
 LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"  # without those that look alike; 16 of them are 79 bits
@@ -44,7 +48,33 @@ def main(arguments: Sequence[str]) -> int:
         sys.stderr.write(f"{error}\n")
         return 1
     pending.unlink(missing_ok=True)
+    mark_prepared()
     return 0
+
+
+def is_prepared(database: Path) -> bool:
+    """Whether this code has prepared this very SQLite file; cheap, unlike loading Django to look.
+
+    The mark lies in the database itself, so that a restored backup brings its own.
+    """
+    if not database.exists():
+        return False
+    with contextlib.closing(sqlite3.connect(database)) as connection:
+        return connection.execute("PRAGMA user_version").fetchone() == (_version(),)
+
+
+def mark_prepared() -> None:
+    from django.db import connection
+
+    if connection.vendor == "sqlite":
+        with connection.cursor() as cursor:
+            cursor.execute(f"PRAGMA user_version = {_version()}")
+
+
+def _version() -> int:
+    """A number for everything that decides what the database must look like: our migrations and the packages'."""
+    sources = [ROOT / "requirements.txt", *sorted((ROOT / "labeling" / "migrations").glob("*.py"))]
+    return zlib.crc32(b"".join(path.read_bytes() for path in sources)) & 0x7FFFFFFF
 
 
 def migrate() -> None:
@@ -76,7 +106,7 @@ def make_demo(file: Path | None) -> None:
 
     name = file.name if file else "handwritten digits"
     with _ticking(Step(f"Making the demo project ({name})", f"Made the demo project ({name})")):
-        call_command("create_demo", **({"file": str(file)} if file else {}), verbosity=0)
+        call_command("create_demo", stdout=io.StringIO(), **({"file": file} if file else {}))
 
 
 @contextmanager

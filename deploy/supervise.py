@@ -19,6 +19,7 @@ from deploy import broker, lock
 from deploy.children import Child, Reaper, end, shorten_logs, start, tail, tend
 from deploy.console import ROOT, Refusal, Step, Stopped, StopSwitch, end_group, say, show_refusal
 from deploy.options import Options, parse, refuse_taken_port
+from deploy.prepare import is_prepared
 
 BROKER_SECONDS = 30.0
 WEB_SECONDS = 90.0
@@ -57,9 +58,11 @@ def run_application(options: Options, held: int, stop: StopSwitch) -> None:
             _start_broker(carriers[0], socket_path, reaper, stop)
         sign_in = prepare(options, environ, stop)
         try:
-            for child in workers:
+            # The page first: workers load for seconds, and nobody waits for them.
+            start(workers[0], reaper)
+            _wait_for_page(options, [*carriers, workers[0]], reaper, stop)
+            for child in workers[1:]:
                 start(child, reaper)
-            _wait_for_page(options, children, reaper, stop)
         finally:
             _tell_sign_in(sign_in, options.data)
         say(f"\nAnnotator runs at  {options.address}\nCtrl-C stops it.")
@@ -163,7 +166,10 @@ def _start_broker(child: Child, socket_path: Path, reaper: Reaper, stop: StopSwi
 
 
 def prepare(options: Options, environ: Mapping[str, str], stop: StopSwitch) -> dict[str, str]:
-    """Run the preparation; returns the first sign-in if it made one. Raises Refusal, Stopped."""
+    """Run the preparation if there is need; returns the first sign-in if it made one. Raises Refusal, Stopped."""
+    pending = options.demo_file or (options.data / "demo-pending").exists()
+    if not pending and "DATABASE_URL" not in os.environ and is_prepared(options.data / "annotator.sqlite3"):
+        return {}
     readable, writable = os.pipe()
     log = options.data / "logs" / "prepare.log"
     command = [
@@ -196,7 +202,7 @@ def prepare(options: Options, environ: Mapping[str, str], stop: StopSwitch) -> d
 
 
 def _wait_for_page(options: Options, children: Sequence[Child], reaper: Reaper, stop: StopSwitch) -> None:
-    with Step("Starting the web server and the workers", "Started the web server and the workers") as step:
+    with Step("Starting the web server", "Started the web server") as step:
         while not _page_answers(options):
             tend(children, reaper)
             hopeless = [child for child in children if child.failures >= HOPELESS_FAILURES]
