@@ -47,6 +47,7 @@ const form = byId<HTMLFormElement>("form");
 const list = byId("made").querySelector("ul") as HTMLUListElement;
 const problem = byId("problem");
 let made = page.exports;
+const awaited = new Set<number>(); // exports whose end has not been told yet
 const language = document.documentElement.lang || "en";
 
 const isActive = ({ job }: Export): boolean => job.state === "queued" || job.state === "running";
@@ -94,14 +95,14 @@ async function start(): Promise<void> {
 }
 
 async function refresh(): Promise<void> {
-  const before = new Set(made.filter(isActive).map(({ id }) => id));
+  for (const one of made) if (isActive(one)) awaited.add(one.id);
   try {
     made = (await request<{ results: Export[] }>(`${page.api}/exports?limit=30`)).results;
   } catch {
     return; // the next news or poll asks again
   }
   show();
-  for (const one of made) if (before.has(one.id) && one.ready) toast(t("ready", { name: one.name }));
+  for (const one of made) if (one.ready && awaited.delete(one.id)) toast(t("ready", { name: one.name }));
 }
 
 function hear(job: Job): void {

@@ -41,6 +41,7 @@ export function hear(job: Job): void {
 
 export function show(): void {
   section.hidden = batches.length === 0;
+  byId("batches-count").textContent = count(batches.filter((batch) => !batch.undone_at).length);
   list.replaceChildren(...batches.map(entry));
   const [first] = running();
   byId("running").hidden = !first;
@@ -67,7 +68,7 @@ function entry(batch: Batch): HTMLElement {
   return h(
     "li",
     { "data-batch": batch.id },
-    h("b", { class: "num" }, count(batch.count)),
+    h("b", { class: "num" }, count(active && !batch.undone_at ? (job.result.accepted ?? batch.count) : batch.count)),
     h("span", { class: "grow soft" }, facts.filter(Boolean).join(" · ")),
     active && h("span", { class: "num soft" }, progress(job)),
     state && h("span", { class: job?.state === "failed" ? "chip bad" : "chip" }, state),
