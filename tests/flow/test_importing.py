@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import threading
 import zipfile
 from typing import Any
 
@@ -326,31 +325,3 @@ def test_images_are_stored_by_content_with_labels_from_folders() -> None:
 def test_the_wrong_kind_of_item_is_a_bad_row() -> None:
     assert run(make.project(name="t"), archive({"a.png": picture(1)}), "a.zip")["bad"] == 1
     assert run(make.project(name="i", modality="image"), "text\na\n")["bad"] == 1
-
-
-@pytest.mark.django_db(transaction=True)
-def test_two_imports_of_the_same_file_at_once_add_each_item_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    from django.db import connection
-
-    if connection.vendor == "sqlite" and connection.is_in_memory_db():  # type: ignore[attr-defined]
-        pytest.skip("an in-memory database has one connection; tests on PostgreSQL or a file run this")
-    monkeypatch.setattr(importing, "BATCH", 10)
-    project = make.project()
-    content = "id,text,label\n" + "".join(f"{n},text {n},l{n % 3}\n" for n in range(200))
-    jobs = [job_for(project, content, f"{n}.csv") for n in range(2)]
-
-    def work(job: Job) -> None:
-        try:
-            importing.run(job, Told())  # type: ignore[arg-type]
-        finally:
-            connection.close()
-
-    threads = [threading.Thread(target=work, args=(job,)) for job in jobs]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    results = [Job.objects.get(pk=job.pk).result for job in jobs]
-    assert sum(result["added"] for result in results) == 200
-    assert sum(result["existing"] for result in results) == 200
-    consistent(project)
