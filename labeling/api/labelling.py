@@ -208,7 +208,7 @@ def _hand(project: Project, request: Request, tab: str, count: int) -> dict[str,
         "progress": shapes.progress(project, snapshot),
     }
     if count and not leases:
-        handed["waiting"] = queueing.waiting(project=project, user=access.person(request), now=now)
+        handed["waiting"] = queueing.waiting(project=project, user=access.person(request), now=now, tab=tab)
     return handed
 
 

@@ -77,11 +77,10 @@ def sweep(*, now: datetime) -> int:
     return _give_back(Lease.objects.filter(expires_at__lte=now))
 
 
-def waiting(*, project: Project, user: User, now: datetime) -> int:
-    """How many open items are in other people's hands."""
-    return (
-        Lease.objects.filter(project=project, expires_at__gt=now, item__status=Status.OPEN).exclude(holder=user).count()
-    )
+def waiting(*, project: Project, user: User, now: datetime, tab: str | None = None) -> int:
+    """How many open items are in other people's hands; where `tab` is given, in this person's other tabs as well."""
+    held = Lease.objects.filter(project=project, expires_at__gt=now, item__status=Status.OPEN)
+    return held.exclude(Q(holder=user) if tab is None else Q(holder=user, tab=tab)).count()
 
 
 def run(job: Job, progress: Any = None) -> None:

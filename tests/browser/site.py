@@ -1,4 +1,4 @@
-"""Site: the application as people meet it, a web server of its own with rows made by scripts; and browsers that look."""
+"""Site: the application as people meet it, a web server of its own with rows made by scripts."""
 
 from __future__ import annotations
 
@@ -19,6 +19,11 @@ from tests.services import free_port
 
 ROOT = Path(__file__).parents[2]
 START_SECONDS = 60.0
+MIGRATE = """
+import django; django.setup()
+from django.core.management import call_command
+call_command("migrate", verbosity=0)
+"""
 COOKIE = """
 from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
 from django.contrib.sessions.backends.db import SessionStore
@@ -74,10 +79,7 @@ def site(folder: Path, redis: str | None = None) -> Iterator[Site]:
         "PYTHONPATH": str(ROOT),
         "OMP_NUM_THREADS": "1",
     }
-    _python(
-        environment,
-        "import django\ndjango.setup()\nfrom django.core.management import call_command as c\nc('migrate', verbosity=0)",
-    )
+    _python(environment, MIGRATE)
     port = free_port()
     command = [sys.executable, "-m", "granian", "--interface", "asginl", "--workers", "1", "--port", str(port)]
     with (folder / "web.log").open("wb") as log:

@@ -41,6 +41,19 @@ export async function claimTab(): Promise<string> {
   return tab;
 }
 
+/** Give back what tabs of this browser held that are gone, or their items would wait until the leases run out. */
+export async function releaseGone(api: string, tab: string): Promise<void> {
+  const place = `annotator-tabs ${api}`;
+  const known = JSON.parse(localStorage.getItem(place) ?? "[]") as string[];
+  const gone: string[] = [];
+  for (const other of known.filter((id) => id !== tab)) {
+    await ifFree(nameOf(other), async () => {
+      await request(`${api}/release`, { method: "POST", body: { tab: other }, timeout: 3000 }).then(() => gone.push(other), () => undefined);
+    });
+  }
+  localStorage.setItem(place, JSON.stringify([...new Set([...known, tab])].filter((id) => !gone.includes(id)).slice(-20)));
+}
+
 export class Outbox {
   private sending = false;
   private again = false;
@@ -67,9 +80,9 @@ export class Outbox {
     return outbox;
   }
 
-  /** Everything kept for this tab, oldest first. */
-  async mine(): Promise<Entry[]> {
-    return (await this.store.all()).filter((entry) => entry.tab === this.tab);
+  /** Everything this person has kept in this browser, oldest first. */
+  all(): Promise<Entry[]> {
+    return this.store.all();
   }
 
   /** Keep it, then send it when its turn comes. Returns once it is on disk. */
@@ -86,7 +99,6 @@ export class Outbox {
   sendNow(): void {
     this.wait = 1000;
     void this.send();
-    void this.sendOrphans();
   }
 
   /** Send again what was refused, or forget it; the person decides. */
@@ -127,7 +139,7 @@ export class Outbox {
   }
 
   /** Entries of tabs that are gone: closed, crashed, or from before the browser was started anew. */
-  private async sendOrphans(): Promise<void> {
+  async sendOrphans(): Promise<void> {
     const others = new Map<string, number>();
     for (const entry of await this.store.all()) if (entry.tab !== this.tab && !entry.refused) others.set(entry.tab, entry.at);
     for (const [tab, newest] of others) {

@@ -9,7 +9,7 @@ import { emptiness } from "./empty";
 import { Hand } from "./hand";
 import { fetchAhead } from "./image";
 import { shown, type Keymap } from "./keys";
-import { nextRequest, Outbox, type OutboxState } from "./outbox";
+import { nextRequest, Outbox, releaseGone, type OutboxState } from "./outbox";
 import { Picker } from "./picker";
 import { Side, type JustAnswered } from "./side";
 import { uuid } from "../shared/browser";
@@ -65,9 +65,11 @@ export class Session {
       changed: (state) => this.outboxChanged(state),
       wanted: () => this.wanted(-1),
     });
-    for (const entry of await this.outbox.mine()) this.recall(entry);
+    for (const entry of await this.outbox.all()) this.recall(entry);
     this.showJust();
     this.outbox.sendNow();
+    await this.outbox.sendOrphans(); // before their items are given back
+    await releaseGone(this.data.urls.api, tab);
     await Promise.all([this.fetchHand(), this.fetchJust()]);
   }
 
@@ -226,6 +228,8 @@ export class Session {
   private recall(entry: Entry): void {
     if (entry.project !== this.data.project.id || !entry.shown) return;
     const item = entry.shown;
+    if (entry.kind !== "flag") this.hand.markSettled(item.id);
+    if (entry.tab !== this.outbox.tab) return;
     if (entry.kind === "flag") this.flagged.set(entry.item, entry.note ?? "");
     if (entry.kind === "skip") this.done.push({ kind: "skip", key: entry.key, item });
     if (entry.kind === "answer" && entry.label !== undefined) {
@@ -233,7 +237,6 @@ export class Session {
       this.just.unshift(row);
       this.done.push({ kind: "answer", row, item });
     }
-    if (entry.kind !== "flag") this.hand.markSettled(item.id);
   }
 
   private sent(entry: Entry, reply: Reply | null, asked: number): void {
