@@ -190,7 +190,7 @@ def _estimates(lesson: Lesson, adaptation: Adaptation, prediction: predict.Predi
     """
     held = adaptation.held_out
     if held is None:
-        return {}
+        return {"needs_answers": adaptation.config.choose_from}
     told: dict[str, Any] = {}
     open_rows = lesson.open_rows[lesson.open_rows < len(prediction.label_id)]
     estimate = predict.estimated_accuracy(adaptation, prediction, open_rows)

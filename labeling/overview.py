@@ -11,6 +11,7 @@ from typing import Any
 
 from django.db.models import Count, Max, QuerySet
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from labeling.models import Acceptance, Answer, Item, Label, Mark, Origin, Project, Snapshot, Status, User
 
@@ -26,7 +27,7 @@ def describe(project: Project, now: datetime) -> dict[str, Any]:
     snapshot = Snapshot.objects.filter(project=project).order_by("-number").first()
     return {
         "progress": progress(project),
-        "accuracy": accuracy(snapshot),
+        "accuracy": accuracy(project, snapshot),
         "goal": goal(project, snapshot),
         "curve": curve(project),
         "labels": labels(project, snapshot),
@@ -49,8 +50,8 @@ def progress(project: Project) -> dict[str, Any]:
     }
 
 
-def accuracy(snapshot: Snapshot | None) -> dict[str, Any]:
-    """The snapshot's estimated accuracy with its interval, or in words what is missing before it can be estimated.
+def accuracy(project: Project, snapshot: Snapshot | None) -> dict[str, Any]:
+    """The estimated accuracy of suggestions for open items with its interval, or in words why there is none.
 
     `estimate`, `low` and `high` in [0, 1] are None together.
     """
@@ -58,7 +59,7 @@ def accuracy(snapshot: Snapshot | None) -> dict[str, Any]:
         return _unknown(_("The model has not learned yet. It begins with the first answers."))
     known = _estimate(snapshot)
     if known is None:
-        return _unknown(_missing(snapshot))
+        return _unknown(_missing(project, snapshot))
     return {key: known.get(key) for key in ("estimate", "low", "high", "how")} | {
         "missing": "",
         "snapshot": snapshot.number,
@@ -102,15 +103,17 @@ def curve(project: Project) -> list[dict[str, Any]]:
 def labels(project: Project, snapshot: Snapshot | None) -> list[dict[str, Any]]:
     """One row per label, weakest first where that is known, then those with the fewest answers.
 
-    `confirmed` of `suggested`: how often a person who was shown a suggestion of another or this label answered with
-    this label, and the suggestion had been right. These are the items that the model was asked about most, so they are
-    harder than the rest. `confused_with` is what was suggested most often in its stead.
+    `estimate`: of this label's answers, the share that the model foresaw while they were held back from it, with its
+    interval; None below five. `confirmed` of `suggested`: how often people who were shown a suggestion and answered
+    with this label had been shown this label. Both are of items that the model was unsure of, so harder than the rest.
+    `confused_with`: what the model said most often in its stead, when held back, else when shown.
     """
     answered = _counts(Answer.objects.filter(project=project, withdrawn_at=None))
     items = _counts(Item.objects.filter(project=project, label__isnull=False))
     accepted = _counts(Item.objects.filter(project=project, status=Status.ACCEPTED))
     right, wrong = _confirmations(project)
     estimates = (snapshot.estimates.get("labels") or {}) if snapshot else {}
+    held_out = _confusions(project, snapshot)
     rows = [
         {
             "id": label.pk,
@@ -122,7 +125,7 @@ def labels(project: Project, snapshot: Snapshot | None) -> list[dict[str, Any]]:
             "estimate": _label_estimate(estimates.get(str(label.pk))),
             "confirmed": right[label.pk],
             "suggested": right[label.pk] + wrong[label.pk].total(),
-            "confused_with": _most(wrong[label.pk]),
+            "confused_with": _most(held_out.get(label.pk) or wrong[label.pk]),
         }
         for label in Label.objects.filter(project=project)
     ]
@@ -225,12 +228,18 @@ def _confirmations(project: Project) -> tuple[Counter[int], defaultdict[int, Cou
     return right, wrong
 
 
-def _label_estimate(known: Any) -> dict[str, Any] | None:
-    if isinstance(known, (int, float)):
-        return {"estimate": float(known), "low": None, "high": None}
-    if not known or known.get("estimate") is None:
-        return None
-    return {key: known.get(key) for key in ("estimate", "low", "high")}
+def _confusions(project: Project, snapshot: Snapshot | None) -> dict[int, Counter[str]]:
+    """By the label of held-out answers: the names of what the model said instead. Empty before any are held out."""
+    names = dict(Label.objects.filter(project=project).values_list("pk", "name"))
+    told: dict[int, Counter[str]] = {}
+    for pair in (snapshot.estimates.get("confusions") or []) if snapshot else []:
+        if pair["suggested"] in names:
+            told.setdefault(pair["answer"], Counter())[names[pair["suggested"]]] += pair["count"]
+    return told
+
+
+def _label_estimate(known: dict[str, Any] | None) -> dict[str, Any] | None:
+    return {key: known.get(key) for key in ("estimate", "low", "high", "answers")} if known else None
 
 
 def _most(wrong: Counter[str]) -> dict[str, Any] | None:
@@ -251,14 +260,18 @@ def _estimate(snapshot: Snapshot) -> dict[str, Any] | None:
     return known if known and None not in (known.get("estimate"), known.get("low"), known.get("high")) else None
 
 
-def _missing(snapshot: Snapshot) -> str:
-    """What is missing before the accuracy can be estimated, in words."""
+def _missing(project: Project, snapshot: Snapshot) -> str:
+    """Why there is no estimate, in words; how many answers are missing where that is known."""
     needed = snapshot.estimates.get("needs_answers")
+    if not project.tally.open:
+        return _("Nothing is open any more, so there are no suggestions to estimate.")
     if needed and needed > snapshot.answers:
-        return _("About %(count)d more answers are needed before accuracy can be estimated.") % {
-            "count": needed - snapshot.answers
-        }
-    return _("There are too few answers, or too few per label, to estimate accuracy yet.")
+        return ngettext(
+            "%(count)d more answer is needed before accuracy can be estimated.",
+            "%(count)d more answers are needed before accuracy can be estimated.",
+            needed - snapshot.answers,
+        ) % {"count": needed - snapshot.answers}
+    return _("The answers so far leave too wide an interval to give a number. More answers narrow it.")
 
 
 def _unknown(missing: str) -> dict[str, Any]:

@@ -44,6 +44,7 @@ def _data(member: Member, snapshot: Snapshot | None) -> dict[str, Any]:
         "snapshot": snapshot.number if snapshot else None,
         "image": project.modality == Project.Modality.IMAGE,
         "me": member.user_id,
+        "may_stop": Role(member.role).reaches(Role.ADMIN),
         "labels": [
             {"id": label.pk, "name": label.name, "description": label.description, "archived": bool(label.archived_at)}
             for label in project.labels.all()

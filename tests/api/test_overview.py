@@ -71,6 +71,14 @@ def test_what_is_missing_is_said_in_words(project: Project) -> None:
     assert "12 more answers" in told["missing"]
 
 
+def test_too_wide_an_interval_and_nothing_open_are_told_apart(project: Project, anna: User) -> None:
+    factories.snapshot(project, [0.5] * 10, answers=30, estimates={"labels": {}})
+    assert "too wide" in described(project)["accuracy"]["missing"]
+    for item in items(project):
+        factories.answer(item, anna, factories.label(project, 0))
+    assert "Nothing is open" in described(project)["accuracy"]["missing"]
+
+
 @pytest.mark.parametrize(
     ("goal", "state", "gap"), [(0.85, "reached", 0.0), (0.92, "perhaps", 0.02), (0.95, "below", 0.05)]
 )
@@ -83,7 +91,9 @@ def test_the_goal_is_reached_when_the_whole_interval_is(project: Project, goal: 
 
 def test_labels_with_their_answers_and_confusions(project: Project, anna: User) -> None:
     first, second, third = project.labels.all()
-    shown = factories.snapshot(project, [0.9] * 10, estimates={"labels": {str(third.pk): {"estimate": 0.4}}})
+    known = {"labels": {str(third.pk): {"estimate": 0.4, "low": 0.2, "high": 0.6, "answers": 5}}}
+    known |= {"confusions": [{"answer": third.pk, "suggested": first.pk, "count": 3}]}
+    shown = factories.snapshot(project, [0.9] * 10, estimates=known)
     ten = items(project)
     for item in ten[:3]:
         factories.answer(item, anna, first, suggested=first, snapshot=shown)
@@ -94,6 +104,7 @@ def test_labels_with_their_answers_and_confusions(project: Project, anna: User) 
     told = next(row for row in rows if row["id"] == first.pk)
     assert (told["answers"], told["confirmed"], told["suggested"]) == (5, 3, 5)
     assert told["confused_with"] == {"name": second.name, "count": 2}
+    assert rows[0]["confused_with"] == {"name": first.name, "count": 3}, "held-out answers come before shown ones"
 
 
 def test_withdrawn_answers_count_nowhere(project: Project, anna: User) -> None:

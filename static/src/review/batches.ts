@@ -72,7 +72,7 @@ function entry(batch: Batch): HTMLElement {
     h("span", { class: "grow soft" }, facts.filter(Boolean).join(" · ")),
     active && h("span", { class: "num soft" }, progress(job)),
     state && h("span", { class: job?.state === "failed" ? "chip bad" : "chip" }, state),
-    active && !batch.undone_at && h("button", { class: "btn small", type: "button", onclick: () => void stop(job) }, t("stop")),
+    active && page.may_stop && !batch.undone_at && h("button", { class: "btn small", type: "button", onclick: () => void stop(job) }, t("stop")),
     !batch.undone_at && h("button", { class: "btn small", type: "button", onclick: () => void undo(batch.id) }, t("Undo")),
   );
 }

@@ -72,6 +72,7 @@ interface PageData {
   snapshot: number;
   image: boolean;
   me: number;
+  may_stop: boolean; // jobs are stopped by admins; taking a batch back stops it too
   labels: Label[];
   batches: Batch[];
 }
