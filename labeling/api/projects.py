@@ -163,7 +163,7 @@ def shown(project: Project, role: str) -> dict[str, Any]:
     values: dict[str, Any] = {name: getattr(project, name) for name in fields}
     values["role"] = role
     values["labels"] = [shapes.label(label) for label in project.labels.all()]
-    return values | {"progress": tallied(Tally.objects.get(project=project))}
+    return values | {"progress": tallied(project.tally)}
 
 
 def tallied(tally: Tally) -> dict[str, int]:
