@@ -15,6 +15,7 @@ OPEN: Standing = (Status.OPEN, None)
 COUNTED = (Status.ANSWERED, Status.IMPORTED, Status.ACCEPTED)
 
 
+@transaction.atomic(savepoint=False)
 def restate(project_id: int, item_ids: Sequence[int]) -> None:
     """Derive anew where these items stand, and count them.
 
@@ -22,7 +23,9 @@ def restate(project_id: int, item_ids: Sequence[int]) -> None:
     comes first, then the imported one, then an acceptance.
     """
     for some in _slices(item_ids):
-        before = dict(Item.objects.filter(pk__in=some).values_list("pk", "status"))
+        # Locked, and before the answers are read: of two who change an item at once, the second counts from the first.
+        locked = Item.objects.select_for_update().filter(pk__in=some).order_by("pk")
+        before = dict(locked.values_list("pk", "status"))
         after = derive(some)
         by_standing: dict[Standing, list[int]] = defaultdict(list)
         for item_id in before:

@@ -15,7 +15,8 @@ from rest_framework.decorators import api_view
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from labeling import access, jobs, reviewed, suggestions
+from labeling import access, jobs, live, reviewed, suggestions
+from labeling.api import shapes
 from labeling.api.schema import LARGEST_ID, Choice, valid
 from labeling.errors import BadField, UnknownLabel
 from labeling.flow import reviewing
@@ -134,6 +135,7 @@ def acceptance_list(request: Request, project_id: int) -> Response:
         return Response({"results": reviewed.describe_batches(project)})
     choice = _choice(project, request.data)
     batch, job = reviewing.accept(project=project, reviewer=request.user, choice=choice, now=timezone.now())
+    _tell(project)
     count = job.arguments["total"] if job else batch.count
     body = {"batch": batch.pk, "count": count, "job": jobs.describe(job) if job else None}
     return Response(body, status=202 if job else 201)
@@ -164,6 +166,7 @@ def acceptance_undo(request: Request, project_id: int, batch_id: int) -> Respons
     batch = access.row_of(project, batches, pk=batch_id)
     items = valid(UndoChoice, request.data)["items"]
     job = reviewing.undo(project=project, reviewer=request.user, batch=batch, item_ids=items, now=timezone.now())
+    _tell(project)
     return Response(reviewed.describe_batch(batches.get(pk=batch.pk), job), status=202 if job else 200)
 
 
@@ -186,6 +189,11 @@ def rejection_detail(request: Request, project_id: int, item_id: int) -> Respons
     project = access.project(request.user, project_id, Role.REVIEWER)
     reviewing.restore(project=project, item=access.row_of(project, Item, pk=item_id))
     return Response(status=204)
+
+
+def _tell(project: Project) -> None:
+    """Let the other pages know how far the project is now; a job tells of itself."""
+    live.publish(project.pk, "progress", shapes.progress(project, suggestions.latest(project)))
 
 
 def _choice(project: Project, data: Any) -> reviewing.Choice:
