@@ -25,7 +25,10 @@ BOMS = (
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
-SAMPLE = 1 << 20  # bytes looked at to tell the older encodings apart
+ASCII_ABOVE = frozenset(["utf-8", "utf-8-sig", "latin-1", "cp1252", "gb18030"])  # ASCII bytes mean ASCII, always
+HIGH = bytes(range(0x80, 0x100))
+HOPELESS = 10_000  # broken places
+SAMPLE = 1 << 18  # bytes looked at to tell the older encodings apart
 # What the helper may propose for letters that are neither Latin nor simplified Chinese.
 # fmt: off
 OTHERS = frozenset([
@@ -69,7 +72,7 @@ def guess(file: BinaryIO, given: str = "") -> Guess:
     marked = next((name for bom, name in BOMS if head.startswith(bom)), None) or _wide(head)
     if marked:
         return Guess(marked, *_scan(file, marked)[:2], certain=True)
-    bad, newlines, beyond_ascii = _scan(file, "utf-8")
+    bad, newlines, beyond_ascii = _scan(file, "utf-8", HOPELESS)
     # A few broken places among many good ones are damage, not another encoding: elsewhere than in UTF-8,
     # letters beyond ASCII are hardly ever valid UTF-8.
     if bad == 0 or beyond_ascii > 2 * bad:
@@ -90,19 +93,25 @@ def _wide(head: bytes) -> str | None:
     return "utf-16-be" if even > 0.3 and odd < 0.05 else None
 
 
-def _scan(file: BinaryIO, encoding: str) -> tuple[int, int, int]:
-    """Places that do not decode, line ends, and (for UTF-8) characters beyond ASCII, of the whole file."""
+def _scan(file: BinaryIO, encoding: str, hopeless: int = 0) -> tuple[int, int, int]:
+    """Places that do not decode, line ends, and (for UTF-8) characters beyond ASCII, of the whole file.
+
+    Gives up where more than `hopeless` places do not decode and those that do are not many more.
+    """
     decoder = codecs.getincrementaldecoder(encoding)(MARK)
     bad = newlines = beyond_ascii = 0
     file.seek(0)
     while True:
         chunk = file.read(CHUNK)
+        if chunk and encoding in ASCII_ABOVE and chunk.isascii() and not decoder.getstate()[0]:
+            # Most of most files; a hundred times faster than decoding.
+            newlines += chunk.count(b"\n")
+            continue
         text = decoder.decode(chunk, not chunk)
         newlines += text.count("\n")
-        if not text.isascii():
-            bad += text.count(BAD_BYTE)
-            beyond_ascii += len(text) - len(text.encode("ascii", "ignore"))
-        if not chunk:
+        bad += text.count(BAD_BYTE)
+        beyond_ascii += len(text) - len(chunk.translate(None, HIGH))
+        if not chunk or (hopeless and bad > hopeless and beyond_ascii < 3 * bad):
             file.seek(0)
             return bad, newlines, beyond_ascii - bad
 
