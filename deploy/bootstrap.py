@@ -84,7 +84,7 @@ def install(requirements: Sequence[str], stop: StopSwitch) -> None:
     """Install the files of requirements that changed since the last time."""
     for name in requirements:
         stamp = VENV / f".installed-{name}"
-        wanted = _digest([ROOT / name, ROOT / "requirements.txt"])
+        wanted = _digest([ROOT / name, ROOT / "requirements.txt", ROOT / "deploy" / "constraints.txt"])
         if stamp.exists() and stamp.read_text() == wanted:
             continue
         _refuse_full_disk(VENV, FREE_BYTES_FOR_PACKAGES)
