@@ -41,7 +41,7 @@ class GivenIn(serializers.Serializer):
 class NamesQuery(GivenIn):
     """Which column to look through."""
 
-    label = serializers.CharField(required=False, allow_blank=True, max_length=1000, default="")
+    label = serializers.CharField(required=False, allow_blank=True, max_length=1000, default="")  # type: ignore[assignment]
 
 
 class ImportIn(GivenIn):
@@ -52,7 +52,7 @@ class ImportIn(GivenIn):
     item = serializers.CharField(
         required=False, allow_blank=True, max_length=1000, help_text="The text's or image's column."
     )
-    label = serializers.CharField(
+    label = serializers.CharField(  # type: ignore[assignment]
         required=False, allow_blank=True, max_length=1000, help_text="The label's column; “-”: there is none."
     )
     external_id = serializers.CharField(
@@ -77,7 +77,7 @@ class GuessOut(serializers.Serializer):
     """Which column is likely what."""
 
     item = serializers.CharField()
-    label = serializers.CharField(allow_null=True)
+    label = serializers.CharField(allow_null=True)  # type: ignore[assignment]
     external_id = serializers.CharField(allow_null=True)
 
 
@@ -130,9 +130,9 @@ class Uploads(APIView):
     parser_classes = [MultiPartParser]
 
     @extend_schema(operation_id="uploads_create", request={"multipart/form-data": FileIn}, responses={201: UploadOut})
-    def post(self, request: Request, project_id: str) -> Response:
+    def post(self, request: Request, project_id: int) -> Response:
         """Upload a file and see what it is; nothing is imported yet."""
-        project = access.project(request.user, project_id, Role.ADMIN)
+        project = access.project(access.person(request), project_id, Role.ADMIN)
         upload = _keep(request, project)
         return Response(_with_preview(upload, Given()), status=201)
 
@@ -141,13 +141,13 @@ class OneUpload(APIView):
     """One uploaded file."""
 
     @extend_schema(operation_id="uploads_get", parameters=[GivenIn], responses=UploadOut)
-    def get(self, request: Request, project_id: str, upload_id: str) -> Response:
+    def get(self, request: Request, project_id: int, upload_id: str) -> Response:
         """Look into the file again, with another format, encoding, delimiter or header."""
         upload = _upload(request, project_id, upload_id)
         return Response(_with_preview(upload, _given(valid(GivenIn, request.query_params))))
 
     @extend_schema(operation_id="uploads_delete", responses={204: None})
-    def delete(self, request: Request, project_id: str, upload_id: str) -> Response:
+    def delete(self, request: Request, project_id: int, upload_id: str) -> Response:
         """Forget the file. What was imported from it stays."""
         receiving.discard(upload=_upload(request, project_id, upload_id))
         return Response(status=204)
@@ -157,7 +157,7 @@ class UploadLabels(APIView):
     """The label names in an uploaded file."""
 
     @extend_schema(operation_id="uploads_labels", parameters=[NamesQuery], responses=NamesOut)
-    def get(self, request: Request, project_id: str, upload_id: str) -> Response:
+    def get(self, request: Request, project_id: int, upload_id: str) -> Response:
         """Which labels the first rows have, and which of them the project does not know."""
         upload = _upload(request, project_id, upload_id)
         asked = valid(NamesQuery, request.query_params)
@@ -174,9 +174,9 @@ class Imports(APIView):
         request={"application/json": ImportIn, "multipart/form-data": ImportIn},
         responses={202: JobOut},
     )
-    def post(self, request: Request, project_id: str) -> Response:
+    def post(self, request: Request, project_id: int) -> Response:
         """Import a file in the background; follow the job. Importing it again adds nothing twice."""
-        project = access.project(request.user, project_id, Role.ADMIN)
+        project = access.project(access.person(request), project_id, Role.ADMIN)
         _refuse_too_large(request)
         given = valid(ImportIn, request.data)
         upload = _chosen(request, project, given)
@@ -185,7 +185,7 @@ class Imports(APIView):
             **{name: given.get(name, "") for name in ("item", "label", "external_id", "labels")},
             create_labels=given["create_labels"],
         )
-        job = receiving.begin(project=project, upload=upload, choices=choices, by=request.user)
+        job = receiving.begin(project=project, upload=upload, choices=choices, by=access.person(request))
         return Response(jobs.describe(job), status=202)
 
 
@@ -194,13 +194,13 @@ def _chosen(request: Request, project: Project, given: dict[str, Any]) -> Upload
         raise BadField("upload", _("Give either the id of an upload or a file."))
     if "upload" in given:
         return access.row_of(project, Upload, pk=given["upload"])
-    return receiving.keep(project=project, file=given["file"], by=request.user, now=timezone.now())
+    return receiving.keep(project=project, file=given["file"], by=access.person(request), now=timezone.now())
 
 
 def _keep(request: Request, project: Project) -> Upload:
     _refuse_too_large(request)
     file: File = valid(FileIn, request.data)["file"]
-    return receiving.keep(project=project, file=file, by=request.user, now=timezone.now())
+    return receiving.keep(project=project, file=file, by=access.person(request), now=timezone.now())
 
 
 def _refuse_too_large(request: Request) -> None:
@@ -210,8 +210,8 @@ def _refuse_too_large(request: Request) -> None:
         raise receiving.TooLarge
 
 
-def _upload(request: Request, project_id: str, upload_id: str) -> Upload:
-    return access.row_of(access.project(request.user, project_id, Role.ADMIN), Upload, pk=upload_id)
+def _upload(request: Request, project_id: int, upload_id: str) -> Upload:
+    return access.row_of(access.project(access.person(request), project_id, Role.ADMIN), Upload, pk=upload_id)
 
 
 def _given(values: dict[str, Any]) -> Given:

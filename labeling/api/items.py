@@ -34,7 +34,7 @@ class Query(serializers.Serializer):
     """Which items, a page at a time."""
 
     status = serializers.ChoiceField(choices=Status.choices, required=False, allow_blank=True, default="")
-    label = serializers.IntegerField(required=False, min_value=1, max_value=LARGEST_ID, help_text="A label's id.")
+    label = serializers.IntegerField(required=False, min_value=1, max_value=LARGEST_ID, help_text="A label's id.")  # type: ignore[assignment]
     flagged = serializers.BooleanField(required=False, default=False, help_text="Only those that somebody flagged.")
     q = serializers.CharField(
         required=False, allow_blank=True, default="", max_length=browsing.LONGEST_TEXT, help_text="Text looked for."
@@ -48,14 +48,14 @@ class Query(serializers.Serializer):
 class Correction(serializers.Serializer):
     """The label that is right."""
 
-    label = IdOrName()
+    label = IdOrName()  # type: ignore[assignment]
     key = serializers.UUIDField(required=False, allow_null=True, help_text="Idempotency key; one for each correction.")
 
 
 class SuggestionOut(serializers.Serializer):
     """What the newest snapshot says of an item."""
 
-    label = serializers.IntegerField()
+    label = serializers.IntegerField()  # type: ignore[assignment]
     confidence = serializers.FloatField()
 
 
@@ -72,7 +72,7 @@ class ItemOut(serializers.Serializer):
     name = serializers.CharField()
     metadata = serializers.DictField()
     status = serializers.ChoiceField(choices=Status.choices)
-    label = serializers.IntegerField(allow_null=True)
+    label = serializers.IntegerField(allow_null=True)  # type: ignore[assignment]
     flagged = serializers.BooleanField()
     suggestion = SuggestionOut(allow_null=True)
 
@@ -95,9 +95,9 @@ class Items(APIView):
     """A project's items."""
 
     @extend_schema(operation_id="items_list", parameters=[Query], responses=ItemPage)
-    def get(self, request: Request, project_id: str) -> Response:
+    def get(self, request: Request, project_id: int) -> Response:
         """Items in the order they came, with the label each has."""
-        project = access.project(request.user, project_id, Role.REVIEWER)
+        project = access.project(access.person(request), project_id, Role.REVIEWER)
         asked = valid(Query, request.query_params)
         filters = browsing.Filters(asked["status"], asked.get("label"), asked["flagged"], asked["q"])
         page = browsing.page(project, filters, after=asked["cursor"], limit=asked["limit"])
@@ -109,9 +109,9 @@ class OneItem(APIView):
     """One item."""
 
     @extend_schema(operation_id="items_get", responses=ItemWithHistory)
-    def get(self, request: Request, project_id: str, item_id: str) -> Response:
+    def get(self, request: Request, project_id: int, item_id: str) -> Response:
         """The item, its label, the model's suggestion and its history."""
-        project = access.project(request.user, project_id, Role.REVIEWER)
+        project = access.project(access.person(request), project_id, Role.REVIEWER)
         return Response(whole(project, access.row_of(project, Item, pk=item_id)))
 
 
@@ -121,14 +121,19 @@ class Correct(APIView):
     @extend_schema(
         operation_id="items_correct", request=Correction, responses={200: ItemWithHistory, 201: ItemWithHistory}
     )
-    def post(self, request: Request, project_id: str, item_id: str) -> Response:
+    def post(self, request: Request, project_id: int, item_id: str) -> Response:
         """Give the item another label. What others had said stays in its history. 200 where the key was known."""
-        project = access.project(request.user, project_id, Role.REVIEWER)
+        project = access.project(access.person(request), project_id, Role.REVIEWER)
         item = access.row_of(project, Item, pk=item_id)
         given = valid(Correction, request.data)
         label, _value = kinds.of(project).read(project, given["label"])
         kept = answering.correct(
-            project=project, item=item, reviewer=request.user, label=label, key=given.get("key"), now=timezone.now()
+            project=project,
+            item=item,
+            reviewer=access.person(request),
+            label=label,
+            key=given.get("key"),
+            now=timezone.now(),
         )
         item.refresh_from_db()
         return Response(whole(project, item), status=201 if kept.created else 200)
@@ -138,9 +143,9 @@ class Flags(APIView):
     """The flags on an item."""
 
     @extend_schema(operation_id="items_unflag", request=None, responses={204: None})
-    def delete(self, request: Request, project_id: str, item_id: str) -> Response:
+    def delete(self, request: Request, project_id: int, item_id: str) -> Response:
         """Take everybody's flags off the item: it has been looked at."""
-        project = access.project(request.user, project_id, Role.REVIEWER)
+        project = access.project(access.person(request), project_id, Role.REVIEWER)
         answering.unflag(item=access.row_of(project, Item, pk=item_id))
         return Response(status=204)
 

@@ -69,9 +69,9 @@ class Jobs(APIView):
         parameters=[OpenApiParameter("kind", str, enum=Job.Kind.values)],
         responses=_paged("JobList", JobOut(many=True)),
     )
-    def get(self, request: Request, project_id: str) -> Response:
+    def get(self, request: Request, project_id: int) -> Response:
         """Jobs, newest first."""
-        project = access.project(request.user, project_id, Role.REVIEWER)
+        project = access.project(access.person(request), project_id, Role.REVIEWER)
         found = Job.objects.filter(project=project).order_by("-pk")
         if kind := request.query_params.get("kind"):
             found = found.filter(kind=kind)
@@ -85,9 +85,9 @@ class OneJob(APIView):
     """One job."""
 
     @extend_schema(operation_id="jobs_get", responses=JobOut)
-    def get(self, request: Request, project_id: str, job_id: str) -> Response:
+    def get(self, request: Request, project_id: int, job_id: str) -> Response:
         """How far it is."""
-        project = access.project(request.user, project_id, Role.REVIEWER)
+        project = access.project(access.person(request), project_id, Role.REVIEWER)
         return Response(jobs.describe(access.row_of(project, Job, pk=job_id)))
 
 
@@ -95,9 +95,9 @@ class Cancel(APIView):
     """Stopping a job."""
 
     @extend_schema(operation_id="jobs_cancel", request=None, responses={202: JobOut})
-    def post(self, request: Request, project_id: str, job_id: str) -> Response:
+    def post(self, request: Request, project_id: int, job_id: str) -> Response:
         """Ask it to stop; what it has done by then stays."""
-        project = access.project(request.user, project_id, Role.ADMIN)
+        project = access.project(access.person(request), project_id, Role.ADMIN)
         job = access.row_of(project, Job, pk=job_id)
         if job.state in ENDED:
             raise Conflict(_("The job has ended already: %(state)s.") % {"state": job.get_state_display()})
@@ -110,7 +110,7 @@ class BadRows(APIView):
     """The rows that an import left out."""
 
     @extend_schema(operation_id="jobs_bad_rows", responses=_paged("BadRowList", BadRowOut(many=True)))
-    def get(self, request: Request, project_id: str, job_id: str) -> Response:
+    def get(self, request: Request, project_id: int, job_id: str) -> Response:
         """Number, column and reason of each; the first 1,000 are kept, `result.bad` counts them all."""
         found = _bad_rows(request, project_id, job_id).values("number", "column", "reason")
         pages = JobPages()
@@ -121,7 +121,7 @@ class BadRowsFile(APIView):
     """The same as a file."""
 
     @extend_schema(operation_id="jobs_bad_rows_csv", responses={(200, "text/csv"): OpenApiTypes.STR})
-    def get(self, request: Request, project_id: str, job_id: str) -> HttpResponseBase:
+    def get(self, request: Request, project_id: int, job_id: str) -> HttpResponseBase:
         """The rows left out, as CSV."""
         found = _bad_rows(request, project_id, job_id)
         response = StreamingHttpResponse(list(_lines(found)), content_type="text/csv; charset=utf-8")
@@ -129,8 +129,8 @@ class BadRowsFile(APIView):
         return response
 
 
-def _bad_rows(request: Request, project_id: str, job_id: str) -> Any:
-    project = access.project(request.user, project_id, Role.ADMIN)
+def _bad_rows(request: Request, project_id: int, job_id: str) -> Any:
+    project = access.project(access.person(request), project_id, Role.ADMIN)
     job = access.row_of(project, Job, pk=job_id)
     return BadRow.objects.filter(job=job).order_by("number", "column")
 

@@ -50,15 +50,15 @@ class Labels(APIView):
     """A project's labels."""
 
     @extend_schema(operation_id="labels_list", responses=LabelOut(many=True))
-    def get(self, request: Request, project_id: str) -> Response:
+    def get(self, request: Request, project_id: int) -> Response:
         """All labels, archived ones too, by position."""
-        project = access.project(request.user, project_id)
+        project = access.project(access.person(request), project_id)
         return Response([shapes.label(label) for label in Label.objects.filter(project=project)])
 
     @extend_schema(operation_id="labels_create", request=LabelIn, responses={201: LabelOut})
-    def post(self, request: Request, project_id: str) -> Response:
+    def post(self, request: Request, project_id: int) -> Response:
         """Add a label."""
-        project = access.project(request.user, project_id, Role.ADMIN)
+        project = access.project(access.person(request), project_id, Role.ADMIN)
         given = offering.NewLabel(**valid(LabelIn, request.data))
         return Response(shapes.label(offering.add(project=project, labels=[given])[0]), status=201)
 
@@ -67,16 +67,16 @@ class OneLabel(APIView):
     """One label."""
 
     @extend_schema(operation_id="labels_change", request=LabelChange(partial=True), responses=LabelOut)
-    def patch(self, request: Request, project_id: str, label_id: str) -> Response:
+    def patch(self, request: Request, project_id: int, label_id: str) -> Response:
         """Rename, describe, give a key or a colour, archive, bring back."""
-        label = access.row_of(access.project(request.user, project_id, Role.ADMIN), Label, pk=label_id)
+        label = access.row_of(access.project(access.person(request), project_id, Role.ADMIN), Label, pk=label_id)
         values = valid(LabelChange, request.data, partial=True)
         return Response(shapes.label(offering.change(label=label, values=values, now=timezone.now())))
 
     @extend_schema(operation_id="labels_delete", responses={200: LabelOut, 204: None})
-    def delete(self, request: Request, project_id: str, label_id: str) -> Response:
+    def delete(self, request: Request, project_id: int, label_id: str) -> Response:
         """Delete a label that nothing ever used (204); one that was used is archived and comes back (200)."""
-        label = access.row_of(access.project(request.user, project_id, Role.ADMIN), Label, pk=label_id)
+        label = access.row_of(access.project(access.person(request), project_id, Role.ADMIN), Label, pk=label_id)
         if offering.remove(label=label, now=timezone.now()):
             return Response(status=204)
         return Response(shapes.label(label))

@@ -72,15 +72,15 @@ class Members(APIView):
     """A project's members."""
 
     @extend_schema(operation_id="members_list", responses=MemberOut(many=True))
-    def get(self, request: Request, project_id: str) -> Response:
+    def get(self, request: Request, project_id: int) -> Response:
         """Everybody in the project."""
-        project = access.project(request.user, project_id, Role.ADMIN)
+        project = access.project(access.person(request), project_id, Role.ADMIN)
         return Response([member_shown(member) for member in members_of(project)])
 
     @extend_schema(operation_id="members_add", request=MemberIn, responses={201: MemberOut})
-    def post(self, request: Request, project_id: str) -> Response:
+    def post(self, request: Request, project_id: int) -> Response:
         """Add someone who has an account here; others need an invitation."""
-        project = access.project(request.user, project_id, Role.ADMIN)
+        project = access.project(access.person(request), project_id, Role.ADMIN)
         return Response(member_shown(joining.add(project=project, **valid(MemberIn, request.data))), status=201)
 
 
@@ -88,18 +88,18 @@ class OneMember(APIView):
     """One member."""
 
     @extend_schema(operation_id="members_change", request=RoleIn, responses=MemberOut)
-    def patch(self, request: Request, project_id: str, member_id: str) -> Response:
+    def patch(self, request: Request, project_id: int, member_id: str) -> Response:
         """Give another role. The last admin stays one (409)."""
-        project = access.project(request.user, project_id, Role.ADMIN)
+        project = access.project(access.person(request), project_id, Role.ADMIN)
         member = access.row_of(project, members_of(project), pk=member_id)
         return Response(member_shown(joining.change_role(member=member, **valid(RoleIn, request.data))))
 
     @extend_schema(operation_id="members_remove", responses={204: None})
-    def delete(self, request: Request, project_id: str, member_id: str) -> Response:
+    def delete(self, request: Request, project_id: int, member_id: str) -> Response:
         """Remove a member, or leave yourself. The last admin stays (409). Answers stay too."""
-        own = access.membership(request.user, project_id)
+        own = access.membership(access.person(request), project_id)
         if str(own.pk) != member_id and not Role(own.role).reaches(Role.ADMIN):
-            raise NotAllowed(Role.ADMIN.label)
+            raise NotAllowed(str(Role.ADMIN.label))
         joining.remove(member=access.row_of(own.project, Member, pk=member_id))
         return Response(status=204)
 
@@ -108,17 +108,17 @@ class Invitations(APIView):
     """A project's open invitations."""
 
     @extend_schema(operation_id="invitations_list", responses=InvitationOut(many=True))
-    def get(self, request: Request, project_id: str) -> Response:
+    def get(self, request: Request, project_id: int) -> Response:
         """The invitations that somebody can still join by, without their links."""
-        project = access.project(request.user, project_id, Role.ADMIN)
+        project = access.project(access.person(request), project_id, Role.ADMIN)
         return Response([invitation_shown(invitation) for invitation in open_invitations(project)])
 
     @extend_schema(operation_id="invitations_create", request=InvitationIn, responses={201: InvitationOut})
-    def post(self, request: Request, project_id: str) -> Response:
+    def post(self, request: Request, project_id: int) -> Response:
         """Make a link to join by. It is shown this once: only its hash is kept."""
-        project = access.project(request.user, project_id, Role.ADMIN)
+        project = access.project(access.person(request), project_id, Role.ADMIN)
         given = valid(InvitationIn, request.data)
-        invitation, token = joining.invite(project=project, inviter=request.user, now=timezone.now(), **given)
+        invitation, token = joining.invite(project=project, inviter=access.person(request), now=timezone.now(), **given)
         url = request.build_absolute_uri(reverse("invitation", args=[token]))
         return Response(invitation_shown(invitation, url), status=201)
 
@@ -127,9 +127,9 @@ class OneInvitation(APIView):
     """One invitation."""
 
     @extend_schema(operation_id="invitations_revoke", responses={204: None})
-    def delete(self, request: Request, project_id: str, invitation_id: str) -> Response:
+    def delete(self, request: Request, project_id: int, invitation_id: str) -> Response:
         """Close the link; who joined by it stays."""
-        project = access.project(request.user, project_id, Role.ADMIN)
+        project = access.project(access.person(request), project_id, Role.ADMIN)
         joining.revoke(invitation=access.row_of(project, Invitation, pk=invitation_id), now=timezone.now())
         return Response(status=204)
 

@@ -116,19 +116,24 @@ class Projects(APIView):
     def get(self, request: Request) -> Response:
         """The projects that you are a member of, newest first."""
         pages = ProjectPages()
-        found = pages.paginate_queryset(access.projects_of(request.user).prefetch_related("labels"), request) or []
-        roles = dict(Member.objects.filter(user=request.user, project__in=found).values_list("project_id", "role"))
+        found = (
+            pages.paginate_queryset(access.projects_of(access.person(request)).prefetch_related("labels"), request)
+            or []
+        )
+        roles = dict(
+            Member.objects.filter(user=access.person(request), project__in=found).values_list("project_id", "role")
+        )
         return pages.get_paginated_response([shown(project, roles[project.pk]) for project in found])
 
     @extend_schema(operation_id="projects_create", request=ProjectIn, responses={201: ProjectOut})
     def post(self, request: Request) -> Response:
         """Make a project; you become its admin."""
-        if not access.may_create_projects(request.user):
+        if not access.may_create_projects(access.person(request)):
             raise StaffOnly
         given = valid(ProjectIn, request.data)
         labels = [offering.NewLabel(**label) for label in given.pop("labels", [])]
         with transaction.atomic():
-            project = founding.found(creator=request.user, **given)
+            project = founding.found(creator=access.person(request), **given)
             offering.add(project=project, labels=labels)
         return Response(shown(project, Role.ADMIN), status=201)
 
@@ -137,23 +142,23 @@ class OneProject(APIView):
     """One project."""
 
     @extend_schema(operation_id="projects_get", responses=ProjectOut)
-    def get(self, request: Request, project_id: str) -> Response:
+    def get(self, request: Request, project_id: int) -> Response:
         """The project with its labels and progress."""
-        member = access.membership(request.user, project_id)
+        member = access.membership(access.person(request), project_id)
         return Response(shown(member.project, member.role))
 
     @extend_schema(operation_id="projects_change", request=Settings(partial=True), responses=ProjectOut)
-    def patch(self, request: Request, project_id: str) -> Response:
+    def patch(self, request: Request, project_id: int) -> Response:
         """Change settings. Another encoder embeds all items anew."""
-        member = access.membership(request.user, project_id, Role.ADMIN)
+        member = access.membership(access.person(request), project_id, Role.ADMIN)
         founding.change(project=member.project, settings=valid(Settings, request.data, partial=True))
         return Response(shown(member.project, member.role))
 
     @extend_schema(operation_id="projects_delete", request=Deletion, responses={204: None})
-    def delete(self, request: Request, project_id: str) -> Response:
+    def delete(self, request: Request, project_id: int) -> Response:
         """Delete the project with all its items, answers and files, for good."""
-        project = access.project(request.user, project_id, Role.ADMIN)
-        founding.dissolve(project=project, by=request.user, name=valid(Deletion, request.data)["name"])
+        project = access.project(access.person(request), project_id, Role.ADMIN)
+        founding.dissolve(project=project, by=access.person(request), name=valid(Deletion, request.data)["name"])
         return Response(status=204)
 
 

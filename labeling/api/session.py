@@ -19,6 +19,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from labeling import access
 from labeling.api.schema import Choice, valid
 from labeling.errors import BadField, Refused
 from labeling.models import User
@@ -83,10 +84,10 @@ class NewPassword(serializers.Serializer):
 class Tokens(APIView):
     """The key for scripts."""
 
-    def get_permissions(self) -> list[Any]:
+    def get_permissions(self) -> Any:
         return [AllowAny()] if self.request.method == "POST" else super().get_permissions()
 
-    def get_authenticators(self) -> list[Any]:
+    def get_authenticators(self) -> Any:
         # Whoever asks for a token need not prove anything but the password; a stale token must not stand in the way.
         method = self.request.method if self.request else "POST"
         return [] if method == "POST" else super().get_authenticators()
@@ -106,7 +107,7 @@ class Tokens(APIView):
     @extend_schema(responses={204: None}, operation_id="token_revoke")
     def delete(self, request: Request) -> Response:
         """Revoke the token: scripts that use it are refused from now on."""
-        Token.objects.filter(user=request.user).delete()
+        Token.objects.filter(user=access.person(request)).delete()
         return Response(status=204)
 
 
@@ -116,12 +117,12 @@ class Account(APIView):
     @extend_schema(responses=Me, operation_id="me_get")
     def get(self, request: Request) -> Response:
         """Who is signed in."""
-        return Response(Me(request.user).data)
+        return Response(Me(access.person(request)).data)
 
     @extend_schema(request=Me(partial=True), responses=Me, operation_id="me_change")
     def patch(self, request: Request) -> Response:
         """Change the name, the language or the keys."""
-        account = Me(request.user, data=request.data, partial=True)
+        account = Me(access.person(request), data=request.data, partial=True)
         account.is_valid(raise_exception=True)
         account.save()
         return Response(account.data)
@@ -135,7 +136,7 @@ class Password(APIView):
     def post(self, request: Request) -> Response:
         """Change the password. Other browsers are signed out; tokens stay."""
         given = valid(NewPassword, request.data)
-        user = request.user
+        user = access.person(request)
         if not user.check_password(given["old"]):
             raise BadField("old", _("This is not your password."))
         try:

@@ -165,7 +165,7 @@ def _portions(ids: list[int], size: int = 5_000) -> Iterable[list[int]]:
 
 def _delete(rows: models.QuerySet[Any]) -> None:
     # Not .delete(): that collects every row and its relatives in memory first.
-    rows._raw_delete(router.db_for_write(rows.model))  # type: ignore[attr-defined]
+    rows._raw_delete(router.db_for_write(rows.model))
 
 
 def _delete_files(folder: str) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
-from typing import Any
+from typing import Any, BinaryIO, cast
 
 from django.conf import settings
 from django.core.files.base import File
@@ -77,7 +77,7 @@ def discard(*, upload: Upload) -> None:
 def look(upload: Upload, given: Given) -> Sniffed:
     """What the file is and how it would be read. Raises BadFile or BadField."""
     with default_storage.open(upload.path, "rb") as file:
-        return sniff(file.file or file, upload.name, given)
+        return sniff(cast(BinaryIO, file.file), upload.name, given)
 
 
 def names_in(upload: Upload, given: Given, column: str, clock: Callable[[], float] = time.monotonic) -> dict[str, Any]:
@@ -94,7 +94,7 @@ def names_in(upload: Upload, given: Given, column: str, clock: Callable[[], floa
     complete = True
     with default_storage.open(upload.path, "rb") as file:
         source = read(
-            file.file or file,
+            cast(BinaryIO, file.file),
             found.format,
             columns=Columns(columns.item, columns.label),
             encoding=found.encoding,

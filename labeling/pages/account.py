@@ -20,6 +20,7 @@ from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods
 from rest_framework.authtoken.models import Token
 
+from labeling import access
 from labeling.pages.session import speak
 
 
@@ -50,7 +51,7 @@ def account(request: HttpRequest) -> HttpResponse:
         done = DOINGS.get(request.POST.get("do", ""), _nothing)(request, shown)
         if done is not None:
             return done
-    user = request.user
+    user = access.person(request)
     initial = {"name": user.first_name, "language": user.language}
     context = {
         "profile": Profile(initial=initial),
@@ -66,7 +67,7 @@ def _save_profile(request: HttpRequest, shown: dict[str, Any]) -> HttpResponse |
     form = shown["profile"] = Profile(request.POST)
     if not form.is_valid():
         return None
-    user = request.user
+    user = access.person(request)
     user.first_name, user.language = form.cleaned_data["name"].strip(), form.cleaned_data["language"]
     user.save(update_fields=["first_name", "language"])
     with override(user.language or None):
@@ -80,7 +81,7 @@ def _save_profile(request: HttpRequest, shown: dict[str, Any]) -> HttpResponse |
 
 
 def _change_password(request: HttpRequest, shown: dict[str, Any]) -> HttpResponse | None:
-    form = shown["password"] = _password_form(request.user, request.POST)
+    form = shown["password"] = _password_form(access.person(request), request.POST)
     if not form.is_valid():
         return None
     update_session_auth_hash(request, form.save())
@@ -90,19 +91,20 @@ def _change_password(request: HttpRequest, shown: dict[str, Any]) -> HttpRespons
 
 def _make_token(request: HttpRequest, shown: dict[str, Any]) -> None:
     """A new token takes the old one's place; it is shown in this reply and never again."""
-    Token.objects.filter(user=request.user).delete()
-    shown["new_token"] = Token.objects.create(user=request.user).key
+    Token.objects.filter(user=access.person(request)).delete()
+    shown["new_token"] = Token.objects.create(user=access.person(request)).key
 
 
 def _revoke_token(request: HttpRequest, shown: dict[str, Any]) -> HttpResponse:
-    Token.objects.filter(user=request.user).delete()
+    Token.objects.filter(user=access.person(request)).delete()
     messages.success(request, _("The token is revoked."))
     return redirect("account")
 
 
 def _reset_keys(request: HttpRequest, shown: dict[str, Any]) -> HttpResponse:
-    request.user.keymap = {}
-    request.user.save(update_fields=["keymap"])
+    user = access.person(request)
+    user.keymap = {}
+    user.save(update_fields=["keymap"])
     messages.success(request, _("All keys are as they were at first."))
     return redirect("account")
 

@@ -38,7 +38,7 @@ def members(needed: Role = Role.ANNOTATOR) -> Callable[[View], View]:
         @login_required
         @wraps(view)
         def entered(request: HttpRequest, project_id: int, **kwargs: Any) -> HttpResponse:
-            return view(request, access.membership(request.user, project_id, needed), **kwargs)
+            return view(request, access.membership(access.person(request), project_id, needed), **kwargs)
 
         return entered
 

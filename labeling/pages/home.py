@@ -19,7 +19,7 @@ PER_PAGE = 60
 @login_required
 def home(request: HttpRequest) -> HttpResponse:
     """Every project with its progress and this person's role in it."""
-    found = access.projects_of(request.user)
+    found = access.projects_of(access.person(request))
     if wanted := request.GET.get("q", "").strip():
         found = found.filter(name__icontains=wanted)
     page = Paginator(found, PER_PAGE).get_page(request.GET.get("page"))
@@ -27,11 +27,11 @@ def home(request: HttpRequest) -> HttpResponse:
         request,
         "projects.html",
         {
-            "cards": _cards(list(page), request.user),
+            "cards": _cards(list(page), access.person(request)),
             "page": page,
             "wanted": wanted,
             "searchable": bool(wanted) or page.paginator.num_pages > 1 or len(page) > 8,
-            "may_create": access.may_create_projects(request.user),
+            "may_create": access.may_create_projects(access.person(request)),
         },
     )
 

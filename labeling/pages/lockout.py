@@ -31,7 +31,7 @@ def respond(request: HttpRequest, *_given: Any) -> HttpResponse:
         error = {"code": "locked_out", "detail": detail, "fields": {}}
         return JsonResponse(error, status=429, headers=headers)
     response = render(request, "signin.html", {"locked_out": detail, "username": username}, status=429)
-    response.headers.update(headers)
+    response.headers["Retry-After"] = headers["Retry-After"]
     return response
 
 

@@ -57,7 +57,7 @@ def _page(request: HttpRequest, member: Member, status: int = 200, **more: Any) 
 def _invite(request: HttpRequest, member: Member) -> HttpResponse:
     invitation, token = joining.invite(
         project=member.project,
-        inviter=request.user,
+        inviter=access.person(request),
         role=request.POST.get("role", ""),
         uses=_number(request, "uses"),
         days=_number(request, "days"),

@@ -51,7 +51,7 @@ class NewProject(forms.Form):
 @require_http_methods(["GET", "POST"])
 def project_new(request: HttpRequest) -> HttpResponse:
     """Make a project and go on to its import."""
-    if not access.may_create_projects(request.user):
+    if not access.may_create_projects(access.person(request)):
         raise StaffOnly
     form = NewProject(request.POST or None)
     if request.method == "POST" and form.is_valid():
@@ -70,7 +70,7 @@ def _made(request: HttpRequest, form: NewProject) -> Project:
     given = form.cleaned_data
     labels = offering.parse(given["labels"])
     project = founding.found(
-        creator=request.user, name=given["name"], modality=given["modality"], guidelines=given["guidelines"]
+        creator=access.person(request), name=given["name"], modality=given["modality"], guidelines=given["guidelines"]
     )
     offering.add(project=project, labels=labels)
     return project

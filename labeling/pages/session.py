@@ -20,6 +20,7 @@ from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_POST
 from django.views.i18n import set_language
 
+from labeling import access
 from labeling.errors import Conflict, Refused
 from labeling.flow import joining
 from labeling.models import Invitation, Role, User
@@ -81,7 +82,7 @@ def choose_language(request: HttpRequest) -> HttpResponse:
     """Change the language of this browser, and of the account if somebody is signed in."""
     language = request.POST.get("language", "")
     if request.user.is_authenticated and language in dict(settings.LANGUAGES):
-        User.objects.filter(pk=request.user.pk).update(language=language)
+        User.objects.filter(pk=access.person(request).pk).update(language=language)
     return set_language(request)
 
 
@@ -100,7 +101,7 @@ def speak(response: HttpResponse, language: str) -> None:
 def _joined(request: HttpRequest, found: Invitation, form: SignUp) -> HttpResponse | None:
     now = timezone.now()
     if request.user.is_authenticated:
-        member = joining.join(invitation=found, user=request.user, now=now)
+        member = joining.join(invitation=found, user=access.person(request), now=now)
     else:
         if not form.is_valid():
             return None

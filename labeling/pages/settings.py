@@ -14,7 +14,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_http_methods
 
-from labeling import encoders
+from labeling import access, encoders
 from labeling.errors import Refused
 from labeling.flow import founding, offering
 from labeling.models import Label, Member, Project, Role
@@ -94,7 +94,7 @@ class Work(forms.Form):
 
     def __init__(self, *args: Any, modality: str, current: str, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        choices = [(n, title) for n, title in ENCODERS.items() if not n or encoders.KNOWN[n] in ("", modality)]
+        choices = [(n, str(title)) for n, title in ENCODERS.items() if not n or encoders.KNOWN[n] in ("", modality)]
         if current not in dict(choices):
             choices.append((current, current))
         self.fields["encoder"].widget = forms.Select(choices=choices)
@@ -151,7 +151,7 @@ def _add_labels(request: HttpRequest, project: Project, shown: dict[str, Any]) -
 
 def _delete(request: HttpRequest, project: Project, shown: dict[str, Any]) -> HttpResponse | None:
     try:
-        founding.dissolve(project=project, by=request.user, name=request.POST.get("name", ""))
+        founding.dissolve(project=project, by=access.person(request), name=request.POST.get("name", ""))
     except Refused as refusal:
         shown["delete_error"] = str(refusal)
         return None

@@ -1,4 +1,4 @@
-"""The items' API and browsing: filters, pages by place, history, correcting; also at sizes where counting would hurt."""
+"""The items' API and browsing: filters, pages by place, history, correcting; a search that takes long."""
 
 from __future__ import annotations
 
