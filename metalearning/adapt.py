@@ -23,7 +23,7 @@ STARVED = 10.0
 class Config:
     """The recipe's constants. The defaults were found on development data; a project need not touch them."""
 
-    strength: float = 3.0
+    strength: float = 10.0
     """C of both regressions: how far answers may pull a head from its prior."""
     iterations: int = 40
     fold_iterations: int = 12
