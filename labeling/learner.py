@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from scipy.sparse import csr_matrix
 
 from metalearning import acquisition, baselines, calibration, graph, predict
 from metalearning.adapt import Adaptation, adapt
+from metalearning.experts import silent_labels
 from metalearning.gate import Gate
 from metalearning.pool import Pool
 
@@ -69,11 +70,12 @@ def learn(lesson: Lesson) -> Learned:
     pool = _pool(lesson)
     adaptation = _adapted(lesson, pool, generator)
     prediction = predict.predict(adaptation, pool)
+    told = _humbled(adaptation, prediction)
     return Learned(
-        column=prediction.label_id,
-        confidence=prediction.confidence,
-        runner_up=prediction.runner_up,
-        margin=prediction.margin,
+        column=told.label_id,
+        confidence=told.confidence,
+        runner_up=told.runner_up,
+        margin=told.margin,
         ranking=_ranking(lesson, pool, adaptation, prediction, generator),
         facts=_facts(lesson, pool, adaptation),
         estimates=_estimates(lesson, adaptation, prediction),
@@ -130,6 +132,41 @@ def _adapted(lesson: Lesson, pool: Pool, generator: np.random.Generator) -> Adap
     return adaptation
 
 
+def _known_share(adaptation: Adaptation) -> float:
+    """How likely an item has one of the labels that the model knows anything of, in [0, 1].
+
+    One answer is imagined for each label without name or answer (a Dirichlet prior), so that twelve answers "three"
+    do not make the model certain that there are no other digits.
+    """
+    silent = int(_silent(adaptation).sum())
+    answers = len(adaptation.answers)
+    return answers / (answers + silent) if answers and silent else 1.0
+
+
+def _silent(adaptation: Adaptation) -> Bool[np.ndarray, " labels"]:
+    return silent_labels(adaptation.answers, adaptation.names)
+
+
+def _humbled(adaptation: Adaptation, prediction: predict.Prediction) -> predict.Prediction:
+    """The prediction with room left for the labels that nobody has given yet. Answered rows keep their answers."""
+    share = np.full(len(prediction.confidence), _known_share(adaptation), dtype=np.float32)
+    share[adaptation.answers.rows] = 1
+    return replace(prediction, confidence=prediction.confidence * share, margin=prediction.margin * share)
+
+
+def _likeliest(
+    adaptation: Adaptation, pool: Pool, rows: Int[np.ndarray, " rows"], prediction: predict.Prediction
+) -> tuple[Int[np.ndarray, "rows k"], Float[np.ndarray, "rows k"]]:
+    """The likeliest labels of these rows, likeliest first, with room left for those that nobody has given yet."""
+    columns, shares = predict.top(adaptation, pool, rows, prediction, DIGITS)
+    known, silent = _known_share(adaptation), _silent(adaptation)
+    if known == 1:
+        return columns, shares
+    shares = np.where(silent[columns], (1 - known) / silent.sum(), shares * known)
+    order = np.argsort(-shares, axis=1, kind="stable")
+    return np.take_along_axis(columns, order, 1), np.take_along_axis(shares, order, 1)
+
+
 def _ranking(
     lesson: Lesson,
     pool: Pool,
@@ -151,7 +188,7 @@ def _ranking(
         )
         asks = _mixed(asks, drawn, lesson.random_share, generator)
     rows = np.array([ask.row for ask in asks], dtype=np.intp)
-    columns, shares = predict.top(adaptation, pool, rows, prediction, DIGITS)
+    columns, shares = _likeliest(adaptation, pool, rows, prediction)
     return [
         {"row": ask.row, "code": ask.reason, "columns": columns[k].tolist(), "p": [float(p) for p in shares[k]]}
         for k, ask in enumerate(asks)

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from itertools import islice
+from pathlib import PurePosixPath
 from typing import Any, BinaryIO
 
 from django.core.files.storage import default_storage
@@ -252,7 +253,7 @@ def _add(project: Project, batch: Batch, answers: Mapping[str | None, int], now:
     first = standing.add_items(project.pk, len(given), imported=sum(label is not None for label in given))
     values: list[list[Any]] = []
     for number, ((row, content_hash), label) in enumerate(zip(batch.rows, given, strict=True), first):
-        image = _keep_image(project, content_hash, row.image) if row.image else NO_IMAGE
+        image = _keep_image(project, content_hash, row.image, row.label) if row.image else NO_IMAGE
         stands = Status.OPEN if label is None else Status.IMPORTED
         values.append(
             [
@@ -278,13 +279,18 @@ def _metadata(row: formats.Row) -> dict[str, Any]:
     return row.metadata | {"converted": row.image.note} if row.image and row.image.note else row.metadata
 
 
-def _keep_image(project: Project, content_hash: bytes, image: formats.Picture) -> tuple[Any, ...]:
-    """Put the image's bytes into storage, under a name made of its content: again is no harm."""
+def _keep_image(project: Project, content_hash: bytes, image: formats.Picture, label: str | None) -> tuple[Any, ...]:
+    """Put the image's bytes into storage, under a name made of its content: again is no harm.
+
+    A folder that is the label is left out of the name that people see, or it would tell them the answer.
+    """
     digest = content_hash.hex()
     path = f"projects/{project.pk}/images/{digest[:2]}/{digest}.{image.extension}"
     if not default_storage.exists(path):
         blobs.write(path, lambda file: file.write(image.content))
-    return path, image.media_type, image.width, image.height, image.name[-500:]
+    shown = PurePosixPath(image.name)
+    name = shown.name if label and shown.parent.name == label else image.name
+    return path, image.media_type, image.width, image.height, name[-500:]
 
 
 def _label(project: Project, plan: Plan, given: Sequence[tuple[int, int]], now: datetime) -> None:

@@ -98,6 +98,17 @@ def test_a_label_added_later_is_learned_with_the_next_answers(project: Project, 
     assert pool.read_predictions(project.pk, snapshot.number).label_id[30] == new.pk
 
 
+def test_labels_that_nobody_gave_yet_keep_the_model_humble(project: Project, anna: User) -> None:
+    answer(project, anna, [0, 3, 6, 9])
+    snapshot = adapting.adapt(project=project)
+    assert snapshot is not None
+    told = pool.read_predictions(project.pk, snapshot.number)
+    assert float(told.confidence[10:].max()) <= 4 / 6 + 1e-3
+    ask = pool.read_ranking(project.pk, snapshot.number)[0]
+    assert sum(share for _label, share in ask["top"]) == pytest.approx(1, abs=0.01)
+    assert float(told.confidence[0]) == 1
+
+
 def test_an_archived_label_is_no_longer_suggested(project: Project, anna: User) -> None:
     answer(project, anna, range(12))
     adapting.adapt(project=project)
