@@ -7,6 +7,7 @@ from datetime import datetime
 from hashlib import blake2b
 
 import numpy as np
+from django.db import transaction
 from django.test import Client
 from rest_framework.test import APIClient
 
@@ -17,6 +18,7 @@ from tests import make
 LABELS = ("Card arrival", "Card delivery estimate", "Exchange rate")
 
 
+@transaction.atomic
 def items(project: Project, count: int) -> list[Item]:
     """Further text items, quickly."""
     first = standing.add_items(project.pk, count)
@@ -35,6 +37,7 @@ def items(project: Project, count: int) -> list[Item]:
     )
 
 
+@transaction.atomic
 def project(count: int = 0, labels: Sequence[str] = LABELS, **facts: object) -> Project:
     """A text project with three labels, an admin "owner" and this many items."""
     made = make.project(labels=list(labels), **facts)  # type: ignore[arg-type]
@@ -80,6 +83,7 @@ def snapshot(
     )
 
 
+@transaction.atomic
 def answer(item: Item, author: User, label: Label, at: datetime = make.NOW, **facts: object) -> Answer:
     """A person's answer, with the item's standing brought up to date."""
     given = Answer.objects.create(
