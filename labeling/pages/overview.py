@@ -24,13 +24,15 @@ def overview(request: HttpRequest, member: Member) -> HttpResponse:
     """The page, whole; its script draws the curve and fetches the page anew when there is news."""
     project = member.project
     told = numbers.describe(project, timezone.now())
+    measured = [point for point in told["curve"] if point["estimate"] is not None]
     shown = context(
         member,
         told=told,
         bar=_bar(told["progress"]),
         weakest=told["labels"][:WEAKEST],
         others=told["labels"][WEAKEST:],
-        measured=[point for point in told["curve"] if point["estimate"] is not None],
+        measured=measured,
+        newest=measured[-1] if measured else None,
         label_count=sum(not label["archived"] for label in told["labels"]),
         may_review=Role(member.role).reaches(Role.REVIEWER),
         may_import=Role(member.role).reaches(Role.ADMIN),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from django import template
-from django.utils.formats import number_format
+from django.utils.formats import get_format, number_format
 from django.utils.translation import gettext as _
 
 register = template.Library()
@@ -13,7 +13,8 @@ STRONG, FAIR = 0.85, 0.7  # estimated accuracies from which a label is not marke
 @register.filter
 def count(number: int | None) -> str:
     """12345 as "12,345"; nothing for None."""
-    return "" if number is None else number_format(number, use_l10n=True, force_grouping=True)
+    # By thousands in every language, as scripts write them: Django groups Chinese numbers by ten thousands.
+    return "" if number is None else f"{number:,}".replace(",", str(get_format("THOUSAND_SEPARATOR")))
 
 
 @register.filter

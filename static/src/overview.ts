@@ -83,7 +83,8 @@ function goalLine(plot: uPlot): void {
   ctx.stroke();
   ctx.font = `${12 * ratio}px ${colour("--font")}`;
   ctx.textAlign = "right";
-  ctx.fillText(t("goal", { goal: percent(page.goal) }), bbox.left + bbox.width, y - 5 * ratio);
+  ctx.textBaseline = "bottom";
+  ctx.fillText(t("goal", { goal: percent(page.goal) }), bbox.left + bbox.width, y - 2 * ratio);
   ctx.restore();
 }
 
