@@ -18,6 +18,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from labeling import access, exports, ranges
+from labeling.api import outlines
 from labeling.api.schema import Choice, valid
 from labeling.errors import Conflict
 from labeling.models import Role
@@ -75,29 +76,29 @@ class ExportPages(LimitOffsetPagination):
     max_limit = 200
 
 
-@extend_schema(methods=["GET"], operation_id="exports_list", responses=OpenApiTypes.OBJECT)
+@extend_schema(methods=["GET"], operation_id="exports_list", responses=outlines.ExportPage)
 @extend_schema(
-    methods=["POST"], operation_id="exports_create", request=ExportOptions, responses={202: OpenApiTypes.OBJECT}
+    methods=["POST"], operation_id="exports_create", request=ExportOptions, responses={202: outlines.ExportOut}
 )
 @api_view(["GET", "POST"])
 def export_list(request: Request, project_id: int) -> Response:
     """The project's exports, newest first; or start another."""
-    project = access.project(request.user, project_id, Role.REVIEWER)
+    project = access.project(access.person(request), project_id, Role.REVIEWER)
     if request.method == "POST":
         options = valid(ExportOptions, request.data)
-        export = exports.request(project=project, by=request.user, options=options, now=timezone.now())
+        export = exports.request(project=project, by=access.person(request), options=options, now=timezone.now())
         return Response(exports.describe(export), status=202)
     pages = ExportPages()
     found = pages.paginate_queryset(exports.of(project), request) or []
     return pages.get_paginated_response([exports.describe(export) for export in found])
 
 
-@extend_schema(methods=["GET"], operation_id="exports_get", responses=OpenApiTypes.OBJECT)
-@extend_schema(methods=["DELETE"], operation_id="exports_delete", responses={202: OpenApiTypes.OBJECT, 204: None})
+@extend_schema(methods=["GET"], operation_id="exports_get", responses=outlines.ExportOut)
+@extend_schema(methods=["DELETE"], operation_id="exports_delete", responses={202: outlines.ExportOut, 204: None})
 @api_view(["GET", "DELETE"])
 def export_detail(request: Request, project_id: int, export_id: int) -> Response:
     """One export. Deleting one that is still being made stops it (202); one that has ended goes with its file (204)."""
-    project = access.project(request.user, project_id, Role.REVIEWER)
+    project = access.project(access.person(request), project_id, Role.REVIEWER)
     export = access.row_of(project, exports.of(project), pk=export_id)
     if request.method == "DELETE":
         if exports.delete(export):
@@ -119,7 +120,7 @@ def export_detail(request: Request, project_id: int, export_id: int) -> Response
 @api_view(["GET", "HEAD"])
 def export_download(request: Request, project_id: int, export_id: int) -> HttpResponseBase:
     """The file, whole or from where a download broke off."""
-    project = access.project(request.user, project_id, Role.REVIEWER)
+    project = access.project(access.person(request), project_id, Role.REVIEWER)
     export = access.row_of(project, exports.of(project), pk=export_id)
     if not exports.is_ready(export):
         raise Conflict(_("The file is not ready: %(state)s.") % {"state": export.job.get_state_display()})

@@ -17,7 +17,7 @@ from labeling import access, overview
 @api_view(["GET"])
 def overview_detail(request: Request, project_id: int) -> Response:
     """Progress by origin, the learning curve, each label, people's pace, flagged and skipped items."""
-    project = access.project(request.user, project_id)
+    project = access.project(access.person(request), project_id)
     return Response(overview.describe(project, timezone.now()))
 
 

@@ -8,7 +8,6 @@ from typing import Any
 from django.urls import re_path
 from django.utils import timezone
 from django.utils.translation import gettext as _
-from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import serializers
 from rest_framework.decorators import api_view
@@ -16,7 +15,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from labeling import access, jobs, live, reviewed, suggestions
-from labeling.api import shapes
+from labeling.api import outlines, shapes
 from labeling.api.schema import LARGEST_ID, Choice, valid
 from labeling.errors import BadField, UnknownLabel
 from labeling.flow import reviewing
@@ -86,11 +85,11 @@ class Rejection(serializers.Serializer[Any]):
     snapshot = serializers.IntegerField(min_value=1, max_value=2**31, required=False, default=None)
 
 
-@extend_schema(operation_id="suggestions_list", parameters=[SuggestionQuery], responses=OpenApiTypes.OBJECT)
+@extend_schema(operation_id="suggestions_list", parameters=[SuggestionQuery], responses=outlines.SuggestionPage)
 @api_view(["GET"])
 def suggestion_list(request: Request, project_id: int) -> Response:
     """Suggestions with their items, a page at a time; `count` is how many match in all."""
-    project = access.project(request.user, project_id, Role.REVIEWER)
+    project = access.project(access.person(request), project_id, Role.REVIEWER)
     asked = valid(SuggestionQuery, request.query_params)
     number, after = _cursor(asked.get("cursor"))
     snapshot = suggestions.numbered(project, number or asked.get("snapshot"))
@@ -104,7 +103,7 @@ def suggestion_list(request: Request, project_id: int) -> Response:
 @extend_schema(
     operation_id="suggestions_histogram",
     parameters=[OpenApiParameter("label", int), OpenApiParameter("snapshot", int)],
-    responses=OpenApiTypes.OBJECT,
+    responses=outlines.HistogramOut,
 )
 @api_view(["GET"])
 def suggestion_histogram(request: Request, project_id: int) -> Response:
@@ -113,39 +112,39 @@ def suggestion_histogram(request: Request, project_id: int) -> Response:
     `bins`: counts in 20 equal parts of [0, 1]. `above[t]`, `errors[t]`: how many have at least a confidence of t / 100,
     and how many of those the model itself expects to be wrong (an estimate).
     """
-    project = access.project(request.user, project_id, Role.REVIEWER)
+    project = access.project(access.person(request), project_id, Role.REVIEWER)
     asked = valid(SuggestionQuery, request.query_params)
     snapshot = suggestions.numbered(project, asked.get("snapshot"))
     chosen = suggestions.of(project, snapshot, label=_label(project, asked.get("label")))
     return Response({"snapshot": snapshot.number} | suggestions.histogram(chosen))
 
 
-@extend_schema(methods=["GET"], operation_id="acceptances_list", responses=OpenApiTypes.OBJECT)
+@extend_schema(methods=["GET"], operation_id="acceptances_list", responses=outlines.BatchList)
 @extend_schema(
     methods=["POST"],
     operation_id="acceptances_create",
     request=AcceptanceChoice,
-    responses={201: OpenApiTypes.OBJECT, 202: OpenApiTypes.OBJECT},
+    responses={201: outlines.Accepted, 202: outlines.Accepted},
 )
 @api_view(["GET", "POST"])
 def acceptance_list(request: Request, project_id: int) -> Response:
     """The newest batches; or accept suggestions: at once (201), or more than 5,000 in a job (202)."""
-    project = access.project(request.user, project_id, Role.REVIEWER)
+    project = access.project(access.person(request), project_id, Role.REVIEWER)
     if request.method == "GET":
         return Response({"results": reviewed.describe_batches(project)})
     choice = _choice(project, request.data)
-    batch, job = reviewing.accept(project=project, reviewer=request.user, choice=choice, now=timezone.now())
+    batch, job = reviewing.accept(project=project, reviewer=access.person(request), choice=choice, now=timezone.now())
     _tell(project)
     count = job.arguments["total"] if job else batch.count
     body = {"batch": batch.pk, "count": count, "job": jobs.describe(job) if job else None}
     return Response(body, status=202 if job else 201)
 
 
-@extend_schema(operation_id="acceptances_preview", request=AcceptanceChoice, responses=OpenApiTypes.OBJECT)
+@extend_schema(operation_id="acceptances_preview", request=AcceptanceChoice, responses=outlines.PreviewOut)
 @api_view(["POST"])
 def acceptance_preview(request: Request, project_id: int) -> Response:
     """What accepting would settle, by label. `expected_error`: the share that the model itself expects to be wrong."""
-    project = access.project(request.user, project_id, Role.REVIEWER)
+    project = access.project(access.person(request), project_id, Role.REVIEWER)
     told = reviewing.preview(project=project, choice=_choice(project, request.data))
     return Response(
         {
@@ -157,28 +156,34 @@ def acceptance_preview(request: Request, project_id: int) -> Response:
     )
 
 
-@extend_schema(operation_id="acceptances_undo", request=UndoChoice, responses=OpenApiTypes.OBJECT)
+@extend_schema(
+    operation_id="acceptances_undo", request=UndoChoice, responses={200: outlines.BatchOut, 202: outlines.BatchOut}
+)
 @api_view(["POST"])
 def acceptance_undo(request: Request, project_id: int, batch_id: int) -> Response:
     """Take back a batch, or some of its items."""
-    project = access.project(request.user, project_id, Role.REVIEWER)
+    project = access.project(access.person(request), project_id, Role.REVIEWER)
     batches = Batch.objects.select_related("accepted_by", "undone_by", "snapshot")
     batch = access.row_of(project, batches, pk=batch_id)
     items = valid(UndoChoice, request.data)["items"]
-    job = reviewing.undo(project=project, reviewer=request.user, batch=batch, item_ids=items, now=timezone.now())
+    job = reviewing.undo(
+        project=project, reviewer=access.person(request), batch=batch, item_ids=items, now=timezone.now()
+    )
     _tell(project)
     return Response(reviewed.describe_batch(batches.get(pk=batch.pk), job), status=202 if job else 200)
 
 
-@extend_schema(operation_id="rejections_create", request=Rejection, responses={201: OpenApiTypes.OBJECT})
+@extend_schema(operation_id="rejections_create", request=Rejection, responses={201: outlines.Rejected})
 @api_view(["POST"])
 def rejection_list(request: Request, project_id: int) -> Response:
     """Say that an item's suggestion is wrong; a person is asked for the item next."""
-    project = access.project(request.user, project_id, Role.REVIEWER)
+    project = access.project(access.person(request), project_id, Role.REVIEWER)
     asked = valid(Rejection, request.data)
     item = access.row_of(project, Item, pk=asked["item"])
     snapshot = suggestions.numbered(project, asked["snapshot"])
-    mark = reviewing.reject(project=project, reviewer=request.user, item=item, snapshot=snapshot, now=timezone.now())
+    mark = reviewing.reject(
+        project=project, reviewer=access.person(request), item=item, snapshot=snapshot, now=timezone.now()
+    )
     return Response({"item": item.pk, "label": mark.label_id}, status=201)
 
 
@@ -186,7 +191,7 @@ def rejection_list(request: Request, project_id: int) -> Response:
 @api_view(["DELETE"])
 def rejection_detail(request: Request, project_id: int, item_id: int) -> Response:
     """Take a rejection back."""
-    project = access.project(request.user, project_id, Role.REVIEWER)
+    project = access.project(access.person(request), project_id, Role.REVIEWER)
     reviewing.restore(project=project, item=access.row_of(project, Item, pk=item_id))
     return Response(status=204)
 

@@ -5,18 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 import pytest
 from django.utils import timezone
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from labeling import jobs, pool, standing, suggestions, tasks
 from labeling.errors import BadField, Cancelled, Conflict
 from labeling.flow import reviewing
 from labeling.flow.reviewing import Choice
 from labeling.models import Acceptance, Batch, Candidate, Item, Job, Mark, Project, Role, Snapshot, Status, User
-from labeling.suggestions import Order, State, Suggestions
+from labeling.suggestions import State
 from tests import factories, make
 
 NOW = make.NOW
@@ -357,45 +354,3 @@ def test_a_big_undo_is_a_job_that_survives_a_kill(project: Project, snapshot: Sn
     reviewing.run(Job.objects.get(pk=undoing.pk), told)
     assert statuses(project) == ["open"] * 10
     assert_counted(project)
-
-
-# The arrays
-
-
-def test_counts_above_each_threshold_agree_with_choosing(project: Project, snapshot: Snapshot) -> None:
-    found = suggestions.histogram(suggestions.of(project, snapshot))
-    for step in range(101):
-        chosen = suggestions.of(project, snapshot).between(step / 100)
-        assert found["above"][step] == len(chosen)
-        assert found["errors"][step] == pytest.approx(chosen.expected_errors(), abs=1e-3)
-    assert sum(found["bins"]) == found["count"] == 10
-
-
-def test_items_added_after_the_snapshot_are_left_out(project: Project, snapshot: Snapshot) -> None:
-    factories.items(project, 5)
-    assert len(suggestions.of(fresh(project), snapshot)) == 10
-
-
-def test_rows_without_a_suggestion_are_left_out(project: Project) -> None:
-    silent = factories.snapshot(project, [0.9] * 10, [-1] * 5 + [0] * 5)
-    assert suggestions.of(project, silent).rows.tolist() == [5, 6, 7, 8, 9]
-    assert len(suggestions.of_rows(silent, [0, 7, 99])) == 1
-
-
-@settings(deadline=None, max_examples=60)
-@given(
-    confidence=st.lists(st.sampled_from([0.1, 0.25, 0.5, 0.5009765625, 0.9]), min_size=0, max_size=30),
-    order=st.sampled_from(Order),
-    limit=st.integers(1, 7),
-)
-@pytest.mark.django_db(databases=[])
-def test_pages_laid_end_to_end_are_the_sorted_whole(confidence: list[float], order: str, limit: int) -> None:
-    n = len(confidence)
-    sure = np.array(confidence, dtype=np.float32)
-    whole = Suggestions(np.arange(n), np.zeros(n, int), sure, np.zeros(n, int), sure)
-    after, seen = None, []
-    while len(some := suggestions.page(whole, order, after, limit)):
-        seen += some.rows.tolist()
-        after = (float(some.confidence[-1]), int(some.rows[-1]))
-    sign = 1 if order == Order.LEAST else -1
-    assert seen == sorted(range(n), key=lambda row: (sign * sure[row], row))
