@@ -14,6 +14,7 @@ from django.urls import path, reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
+from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods
 
 from labeling import access
@@ -30,6 +31,7 @@ EXPLAINED = {
 
 
 @members(Role.ADMIN)
+@never_cache  # what is shown once must not come again by the back button
 @require_http_methods(["GET", "POST"])
 def people(request: HttpRequest, member: Member) -> HttpResponse:
     """Members and invitations; `do` says which form was sent."""
