@@ -57,7 +57,8 @@ def story(request: pytest.FixtureRequest, client: Client) -> Story:
     ((before,),) = client.rows("SELECT count(*) FROM labeling_answer WHERE project_id = ?", project)
     archive, images = turned_digits(VICTIMS.index(victim) + 1)
     story = Story(client, victim, project, Annotator(client, project), images, answers_before=before)
-    story.annotator.start()
+    # One worker process for the import, one for the export: neither may wait for an earlier story's jobs.
+    wait_for(lambda: not client.rows("SELECT 1 FROM labeling_job WHERE state IN ('queued', 'running')"), SECONDS)
 
     made = client.request("POST", "projects/", {"name": f"Turned digits {uuid.uuid4()}", "modality": "image"})
     story.target = made["id"]
@@ -66,6 +67,7 @@ def story(request: pytest.FixtureRequest, client: Client) -> Story:
     options = {"format": "huggingface", "include_open": True}
     story.export = client.request("POST", f"projects/{project}/exports/", options)
     story.exporting = story.export["job"]["id"]
+    story.annotator.start()
     group = main_process(client, victim)
     spin(lambda: client.job(story.exporting)[0] != "queued")
     assert client.job(story.importing)[0] == "running"
