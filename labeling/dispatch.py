@@ -14,6 +14,7 @@ from celery import current_app
 from django.db import IntegrityError, transaction
 from django.db.models import Q
 from django.utils import timezone
+from django.utils.translation import get_language
 from kombu.exceptions import OperationalError
 
 from labeling.models import Job, Project, User
@@ -41,6 +42,7 @@ def start(project: Project, kind: str, arguments: dict[str, Any] | None = None, 
                 kind=kind,
                 arguments=arguments or {},
                 created_by=by,
+                language=get_language() or "",
                 created_at=timezone.now(),
             )
     except IntegrityError:

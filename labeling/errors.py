@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from django.utils.translation import gettext as _
+from django.utils.translation import pgettext
 
 
 class Refused(Exception):
@@ -38,8 +39,8 @@ class NotFound(Refused):
     code = "not_found"
     status = 404
 
-    def __init__(self, what: str = "") -> None:
-        super().__init__(_("There is no such %(what)s here.") % {"what": what or _("page")})
+    def __init__(self, what: str = "page") -> None:
+        super().__init__(_("There is no such %(what)s here.") % {"what": _named().get(what, what)})
 
 
 class NotAllowed(Refused):
@@ -99,3 +100,22 @@ class BadFile(Refused):
 
 class Cancelled(Exception):
     """A job was asked to stop; what it had done by then stays."""
+
+
+def _named() -> dict[str, str]:
+    """What can be missing, in the reader's language; models are known by their verbose names."""
+    return {
+        "answer": pgettext("missing", "answer"),
+        "batch": pgettext("missing", "batch"),
+        "export": pgettext("missing", "export"),
+        "image": pgettext("missing", "image"),
+        "invitation": pgettext("missing", "invitation"),
+        "item": pgettext("missing", "item"),
+        "job": pgettext("missing", "job"),
+        "label": pgettext("missing", "label"),
+        "member": pgettext("missing", "member"),
+        "page": pgettext("missing", "page"),
+        "project": pgettext("missing", "project"),
+        "snapshot": pgettext("missing", "snapshot"),
+        "upload": pgettext("missing", "upload"),
+    }

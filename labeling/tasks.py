@@ -10,8 +10,9 @@ from typing import Any
 
 from celery import shared_task
 from celery.signals import worker_init, worker_process_init
+from django.conf import settings
 from django.db import transaction
-from django.utils import timezone
+from django.utils import timezone, translation
 
 from labeling import dispatch, jobs, live
 from labeling.errors import Cancelled, Refused
@@ -37,7 +38,7 @@ def run(job_id: int) -> None:
     job = jobs.claim(job_id, timezone.now())
     if job is None:
         return
-    with jobs.heartbeat(job):
+    with jobs.heartbeat(job), translation.override(job.language or settings.LANGUAGE_CODE):
         state, error = _attempt(job)
     _finish(job, state, error)
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from django.urls import re_path
 from django.utils import timezone
+from django.utils.translation import gettext as _
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import serializers
@@ -244,7 +245,7 @@ def _valid(serializer: type[serializers.Serializer], request: Request) -> dict[s
 
 def _count(text: str, field: str = "count", largest: int = LARGEST_HAND) -> int:
     if not text.isdigit() or not 1 <= int(text) <= largest:
-        raise BadField(field, f"{field}: give a whole number from 1 to {largest}.")
+        raise BadField(field, _("Give a whole number from 1 to %(most)s.") % {"most": largest})
     return int(text)
 
 

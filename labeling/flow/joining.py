@@ -47,7 +47,7 @@ def invitation_for(token: str, now: datetime) -> Invitation:
     found = Invitation.objects.select_related("project", "created_by").filter(token_hash=Invitation.digest(token))
     invitation = found.first()
     if invitation is None or not invitation.is_open(now):
-        raise NotFound(_("invitation"))
+        raise NotFound("invitation")
     return invitation
 
 
@@ -62,7 +62,7 @@ def join(*, invitation: Invitation, user: User, now: datetime) -> Member:
         return member
     open_ones = Invitation.objects.filter(pk=invitation.pk, uses_left__gt=0, revoked_at=None, expires_at__gt=now)
     if not open_ones.update(uses_left=F("uses_left") - 1):
-        raise NotFound(_("invitation"))
+        raise NotFound("invitation")
     return Member.objects.create(project_id=invitation.project_id, user=user, role=invitation.role)
 
 

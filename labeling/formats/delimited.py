@@ -132,7 +132,7 @@ def names(cells: list[str]) -> list[str]:
     taken: dict[str, int] = {}
     unique = []
     for place, cell in enumerate(cells, 1):
-        name = cell.strip() or _("column %(n)d") % {"n": place}
+        name = cell.strip() or f"column {place}"  # never translated: who chose it and the worker may differ in language
         taken[name] = taken.get(name, 0) + 1
         unique.append(name if taken[name] == 1 else f"{name} ({taken[name]})")
     return unique

@@ -11,7 +11,7 @@ from typing import Any, BinaryIO
 import ijson
 import pyarrow as pa
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy as lazy
+from django.utils.translation import gettext_lazy
 
 from labeling.errors import BadFile
 from labeling.formats import archive, columns, delimited, encodings, images, jsons, label_studio, parquet, plain, zipped
@@ -24,12 +24,12 @@ SHOWN = 20  # rows
 LOOKED_AT = 200  # rows
 CELL = 300  # characters shown of one cell
 FOREIGN = (
-    (b"\xd0\xcf\x11\xe0", lazy("an old Excel or Word file; save the sheet as CSV (UTF-8)")),
-    (b"%PDF", lazy("a PDF; extract its text first")),
-    (b"\x1f\x8b", lazy("a gzip archive; unpack it first")),
-    (b"Rar!", lazy("a RAR archive; make it a zip")),
-    (b"7z\xbc\xaf\x27\x1c", lazy("a 7z archive; make it a zip")),
-    (b"SQLite format 3", lazy("an SQLite database; export the table as CSV")),
+    (b"\xd0\xcf\x11\xe0", gettext_lazy("an old Excel or Word file; save the sheet as CSV (UTF-8)")),
+    (b"%PDF", gettext_lazy("a PDF; extract its text first")),
+    (b"\x1f\x8b", gettext_lazy("a gzip archive; unpack it first")),
+    (b"Rar!", gettext_lazy("a RAR archive; make it a zip")),
+    (b"7z\xbc\xaf\x27\x1c", gettext_lazy("a 7z archive; make it a zip")),
+    (b"SQLite format 3", gettext_lazy("an SQLite database; export the table as CSV")),
 )
 
 

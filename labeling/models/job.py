@@ -43,6 +43,7 @@ class Job(models.Model):
     attempt = models.PositiveIntegerField(default=0)
     cancel_requested_at = models.DateTimeField(null=True)
     created_by = models.ForeignKey("User", models.SET_NULL, null=True)
+    language = models.CharField(max_length=16, blank=True, default="", db_default="")  # its messages are in it
     created_at = models.DateTimeField()
     started_at = models.DateTimeField(null=True)
     heartbeat_at = models.DateTimeField(null=True)

@@ -16,11 +16,13 @@ from django.shortcuts import redirect, render
 from django.urls import path
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, override
+from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods
 from rest_framework.authtoken.models import Token
 
 from labeling import access
+from labeling.pages.label import ACTIONS
 from labeling.pages.session import speak
 
 
@@ -43,6 +45,7 @@ class Profile(forms.Form):
 
 @login_required
 @sensitive_post_parameters("old_password", "new_password1", "new_password2")
+@never_cache  # what is shown once must not come again by the back button
 @require_http_methods(["GET", "POST"])
 def account(request: HttpRequest) -> HttpResponse:
     """One form for each concern; `do` says which was sent."""
@@ -57,7 +60,7 @@ def account(request: HttpRequest) -> HttpResponse:
         "profile": Profile(initial=initial),
         "password": _password_form(user),
         "token": Token.objects.filter(user=user).first(),
-        "keys": sorted(user.keymap.items()),
+        "keys": [(ACTIONS.get(action, action), key) for action, key in sorted(user.keymap.items())],
     } | shown
     status = 422 if request.method == "POST" and "new_token" not in shown else 200
     return render(request, "account.html", context, status=status)

@@ -8,11 +8,25 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import NoReverseMatch, path, reverse
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_safe
 
 from labeling.api import shapes
 from labeling.models import Member, Role
 from labeling.pages.gate import context, members
+
+# What has a key that people can change; static/src/label/keys.ts knows the usual keys.
+ACTIONS = {
+    "accept": gettext_lazy("Accept the suggestion"),
+    "skip": gettext_lazy("Skip this item"),
+    "flag": gettext_lazy("Flag this item; again: write a note"),
+    "undo": gettext_lazy("Take back the last answer or skip"),
+    "search": gettext_lazy("Find a label by its name"),
+    "guidelines": gettext_lazy("Open or close the guidelines"),
+    "help": gettext_lazy("Show all keys"),
+    "zoomIn": gettext_lazy("Zoom in (images)"),
+    "zoomOut": gettext_lazy("Zoom out (images)"),
+}
 
 
 @require_safe
@@ -68,7 +82,7 @@ def _strings() -> dict[str, str]:
     """What the script says, in the reader's language; %(name)s is filled in by the script."""
     return {
         # The item and its labels
-        "accept_this": _("Accept “%(label)s” · %(p)s"),
+        "accept_this": _("Accept “%(label)s”"),
         "calibrated": _("Calibrated: of suggestions that are this sure, about %(p)s are right."),
         "item_number": _("item %(number)s"),
         "image_number": _("Image, item %(number)s"),
@@ -115,15 +129,7 @@ def _strings() -> dict[str, str]:
         "pick_title": _("Choose a label"),
         "change_title": _("Change the answer"),
         # Keys
-        "action_accept": _("Accept the suggestion"),
-        "action_skip": _("Skip this item"),
-        "action_flag": _("Flag this item; again: write a note"),
-        "action_undo": _("Take back the last answer or skip"),
-        "action_search": _("Find a label by its name"),
-        "action_guidelines": _("Open or close the guidelines"),
-        "action_help": _("Show all keys"),
-        "action_zoomIn": _("Zoom in (images)"),
-        "action_zoomOut": _("Zoom out (images)"),
+        **{f"action_{name}": str(title) for name, title in ACTIONS.items()},
         "press_key": _("Press a key…"),
         "key_swapped": _("“%(key)s” did “%(action)s”; the two have swapped keys."),
         "key_of_label": _("“%(key)s” gives the label “%(label)s”. Choose another key."),

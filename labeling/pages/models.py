@@ -8,6 +8,7 @@ from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import path
+from django.utils.translation import gettext as _
 from django.views.decorators.http import require_safe
 
 from labeling.models import Member, Role, Snapshot
@@ -35,8 +36,23 @@ def _shown(snapshot: Snapshot) -> dict[str, Any]:
         else None,
         "labels": len(snapshot.labels),
         "encoder": snapshot.facts.get("encoder", ""),
-        "facts": sorted((name, value) for name, value in snapshot.facts.items() if not isinstance(value, dict | list)),
+        "facts": _facts(snapshot),
     }
+
+
+def _facts(snapshot: Snapshot) -> list[tuple[str, Any]]:
+    """The single values among what the snapshot notes of its making, by their names in the reader's language."""
+    named = {
+        "encoder": _("encoder"),
+        "learner": _("learner"),
+        "neighbours": _("looks at neighbours"),
+        "seed": _("random seed"),
+        "smoothing": _("smoothing"),
+        "temperature": _("temperature"),
+    }
+    single = sorted((name, value) for name, value in snapshot.facts.items() if not isinstance(value, dict | list))
+    said = {True: _("yes"), False: _("no")}
+    return [(named.get(name, name), said[value] if isinstance(value, bool) else value) for name, value in single]
 
 
 urlpatterns = [path("projects/<int:project_id>/models", models, name="models")]

@@ -7,6 +7,7 @@ from typing import Any
 from django import template
 from django.urls import NoReverseMatch, reverse
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy, to_locale
 
 from labeling import access
 from labeling.models import Role
@@ -15,7 +16,7 @@ register = template.Library()
 
 PAGES = (
     ("overview", _("Overview"), Role.ANNOTATOR),
-    ("label", _("Label"), Role.ANNOTATOR),
+    ("label", pgettext_lazy("to give labels", "Label"), Role.ANNOTATOR),
     ("review", _("Review"), Role.REVIEWER),
     ("data", _("Data"), Role.REVIEWER),
     ("import", _("Import"), Role.ADMIN),
@@ -49,6 +50,12 @@ def project_nav(context: dict[str, Any]) -> dict[str, Any]:
 def role_reaches(member: Any, needed: str) -> bool:
     """Whether the member's role may do what `needed` may: {% if member|role_reaches:"admin" %}."""
     return member is not None and Role(member.role).reaches(Role(needed))
+
+
+@register.filter
+def language_tag(code: str) -> str:
+    """Django's "zh-hans" as browsers and screen readers write it: "zh-Hans"."""
+    return to_locale(code).replace("_", "-")
 
 
 def _address(name: str, project_id: int) -> str:
