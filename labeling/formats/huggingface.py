@@ -20,6 +20,9 @@ configs:
   data_files:
   - split: train
     path: "{pattern}"
+dataset_info:
+  features:
+{features}
 ---
 
 # {title}
@@ -31,6 +34,24 @@ and accepted by a person; `imported`: it came with the file; `suggestion`: the m
     from datasets import load_dataset
     data = load_dataset("path/to/this/folder", split="train")
 """
+
+
+# Declared, for `datasets` tells types by the first rows: a column that is empty there would never hold anything.
+TYPES = {
+    "label": "string",
+    "origin": "string",
+    "confidence": "float64",
+    "snapshot": "int64",
+    "annotator": "string",
+    "external_id": "string",
+    "id": "int64",
+    "labeled_at": "string",
+    "seconds": "float64",
+    "created_at": "string",
+    "metadata": "string",
+}
+OF_TEXTS = {"text": "string"} | TYPES
+OF_IMAGES = {"image": "image", "name": "string"} | TYPES
 
 
 def write(rows: Iterable[ExportRow], out: BinaryIO, *, title: str = "Labelled items") -> int:
@@ -46,7 +67,10 @@ def write(rows: Iterable[ExportRow], out: BinaryIO, *, title: str = "Labelled it
             with archive.open(_member("train.jsonl"), "w", force_zip64=True) as table:
                 count = _write_table(_text_records(everything), table)
         pattern = "train/**" if images else "train.jsonl"
-        archive.writestr(_member("README.md"), CARD.format(pattern=pattern, title=title, count=count))
+        types = OF_IMAGES if images else OF_TEXTS
+        features = "\n".join(f"  - name: {name}\n    dtype: {dtype}" for name, dtype in types.items())
+        card = CARD.format(pattern=pattern, features=features, title=" ".join(title.split()), count=count)
+        archive.writestr(_member("README.md"), card)
     return count
 
 
@@ -96,9 +120,9 @@ def _facts(row: ExportRow) -> dict[str, Any]:
         "annotator": row.annotator,
         "external_id": row.external_id,
         "id": row.id,
-        "labeled_at": row.labeled_at,
+        "labeled_at": row.labeled_at or None,
         "seconds": row.seconds,
-        "created_at": row.created_at,
+        "created_at": row.created_at or None,
         "metadata": json.dumps(row.metadata, ensure_ascii=False) if row.metadata else "{}",
     }
 

@@ -98,9 +98,9 @@ def record(row: ExportRow, image: str) -> dict[str, Any]:
         "snapshot": row.snapshot,
         "annotator": row.annotator,
         "external_id": row.external_id,
-        "labeled_at": row.labeled_at,
+        "labeled_at": row.labeled_at or None,
         "seconds": row.seconds,
-        "created_at": row.created_at,
+        "created_at": row.created_at or None,
         "metadata": row.metadata,
     }
 
