@@ -177,6 +177,7 @@ async function change(row: Row): Promise<void> {
   row.element.focus({ preventScroll: true });
   if (label === null) return;
   const key = crypto.randomUUID?.() ?? uuid();
+  const before = { state, given: row.suggestion.given };
   await decide(row, "answered", by("person", label), async () => {
     // What others have said is put right by a correction; what nobody has said becomes this person's answer.
     const others = (state === "answered" || state === "imported") && !canUndo(row);
@@ -184,6 +185,7 @@ async function change(row: Row): Promise<void> {
     else {
       const made = await request<{ answer: { id: number } }>(`${page.api}/answers`, { method: "POST", body: { item: item.id, label, key, tab: TAB, count: 0 } });
       row.suggestion.given = { ...by("person", label), answer: made.answer.id };
+      if (state !== "answered") row.before = before; // an answer after an answer keeps what came first
     }
   });
 }
@@ -194,12 +196,16 @@ async function undo(row: Row): Promise<void> {
   decided = decided.filter((other) => other !== row);
   choose(row, true);
   row.element.scrollIntoView({ block: "nearest" });
-  await carryOut(row, "open", null, async () => {
+  // Under an answer an acceptance or a rejection still stands.
+  const left = (state === "answered" && row.before) || { state: "open" as State, given: null };
+  await carryOut(row, left.state, left.given, async () => {
     if (state === "rejected") await request(`${page.api}/rejections/${item.id}`, { method: "DELETE" });
     else if (state === "accepted") await request(`${page.api}/acceptances/${given?.batch}/undo`, { method: "POST", body: { items: [item.id] } });
     else {
       await request(`${page.api}/answers/${given?.answer}?tab=${TAB}`, { method: "DELETE" });
       await request(`${page.api}/release`, { method: "POST", body: { tab: TAB } });
+      if (!row.before) await lookAgain(row);
+      row.before = null;
     }
   });
 }

@@ -7,6 +7,7 @@ export interface Row {
   suggestion: Suggestion;
   element: HTMLTableRowElement;
   pending: boolean;
+  before: Pick<Suggestion, "state" | "given"> | null; // what this person's answer took the place of
   past: string[] | null; // the item's history in words, while it is shown
   whole: boolean; // the whole text is shown
 }
@@ -15,7 +16,7 @@ export type Act = "accept" | "change" | "reject" | "undo" | "history";
 
 export function newRow(suggestion: Suggestion): Row {
   const element = h("tr", { role: "row", tabindex: "-1", "aria-selected": "false" });
-  return { suggestion, element, pending: false, past: null, whole: false };
+  return { suggestion, element, pending: false, before: null, past: null, whole: false };
 }
 
 /** Draw the row anew. `act` is called by its buttons. */
