@@ -109,7 +109,6 @@ def labels(project: Project, snapshot: Snapshot | None) -> list[dict[str, Any]]:
     `confused_with`: what the model said most often in its stead, when held back, else when shown.
     """
     answered = _counts(Answer.objects.filter(project=project, withdrawn_at=None))
-    items = _counts(Item.objects.filter(project=project, label__isnull=False))
     accepted = _counts(Item.objects.filter(project=project, status=Status.ACCEPTED))
     right, wrong = _confirmations(project)
     estimates = (snapshot.estimates.get("labels") or {}) if snapshot else {}
@@ -121,7 +120,6 @@ def labels(project: Project, snapshot: Snapshot | None) -> list[dict[str, Any]]:
             "archived": label.archived_at is not None,
             "answers": answered.get(label.pk, 0),
             "accepted": accepted.get(label.pk, 0),
-            "items": items.get(label.pk, 0),
             "estimate": _label_estimate(estimates.get(str(label.pk))),
             "confirmed": right[label.pk],
             "suggested": right[label.pk] + wrong[label.pk].total(),
