@@ -3,7 +3,7 @@ import { h, t } from "../shared/dom";
 import type { NextItem } from "./types";
 
 const LARGEST = 16; // times the fitting size
-const DRAWING = 64; // pixels: up to so many a side, the pixels are shown as squares
+const DRAWING = 64; // pixels: up to so many a side it is a drawing, shown smaller than its frame
 const STEP = 1.4;
 
 const fetched = new Map<number, HTMLImageElement>();

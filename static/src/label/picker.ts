@@ -1,10 +1,11 @@
 // Picker: a label found by typing a part of its name.
 import { byId, h } from "../shared/dom";
 import { percent } from "../shared/format";
-import { match } from "../shared/fuzzy";
+import { match, type Match } from "../shared/fuzzy";
 import { shown } from "./keys";
 import type { Slot } from "./digits";
 
+const LIKELY = 300; // what certainty (probability 1) counts beside a match's score
 const MOST = 60; // rows shown; typing narrows them
 
 interface Question {
@@ -14,6 +15,8 @@ interface Question {
   slots: Slot[];
   choose: (label: number) => void;
 }
+
+const worth = ({ slot, match }: { slot: Slot; match: Match | null }): number => (match?.score ?? 0) + LIKELY * (slot.p ?? 0);
 
 export class Picker {
   private readonly dialog = byId<HTMLDialogElement>("picker");
@@ -69,8 +72,8 @@ export class Picker {
     const fits = (this.question?.slots ?? [])
       .map((slot, place) => ({ slot, place, match: match(query, slot.label.name) }))
       .filter((fit) => fit.match !== null)
-      // What fits best; of what fits equally (or when nothing is typed) the likeliest.
-      .sort((a, b) => (b.match?.score ?? 0) - (a.match?.score ?? 0) || (b.slot.p ?? 0) - (a.slot.p ?? 0) || a.place - b.place)
+      // What fits best; of what fits about equally (or when nothing is typed) the likeliest.
+      .sort((a, b) => worth(b) - worth(a) || a.place - b.place)
       .slice(0, MOST);
     this.found = fits.map((fit) => fit.slot);
     this.list.replaceChildren(...fits.map((fit, place) => this.row(fit.slot, fit.match?.at ?? [], place)));

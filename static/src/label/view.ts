@@ -134,7 +134,8 @@ export class View {
     button.hidden = !label;
     if (!label || !suggestion) return;
     const p = percent(suggestion.confidence);
-    byId("accept-text").textContent = t("accept_this", { label: label.name, p });
+    byId("accept-text").textContent = t("accept_this", { label: label.name });
+    byId("accept-p").textContent = p;
     button.title = t("calibrated", { p });
   }
 }
