@@ -14,6 +14,8 @@ os.environ["ANNOTATOR_MODE"] = "embedded"
 os.environ.pop("REDIS_URL", None)
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
+# Playwright keeps an event loop running in the main thread once a browser test has run in this process.
+os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
 
 import pytest
 
