@@ -11,7 +11,7 @@ from typing import IO, Any, BinaryIO, NamedTuple, cast
 
 import numpy as np
 from django.core.files.storage import default_storage
-from django.db.models import Count
+from django.db.models import Count, Max
 from django.utils.translation import gettext as _
 
 from labeling import blobs, formats, pool, suggestions
@@ -144,14 +144,13 @@ def _statuses(options: Options) -> list[str]:
 
 def _batches(project: Project, statuses: Sequence[str]) -> Iterator[list[dict[str, Any]]]:
     """The items in these states by row, so many at a time; each batch is looked up after the one before is written."""
-    last = -1
-    while True:
-        wanted = Item.objects.filter(project=project, status__in=statuses, row__gt=last).order_by("row")
-        items = list(wanted.values(*ITEM_FIELDS)[:BATCH])
-        if not items:
-            return
-        yield items
-        last = items[-1]["row"]
+    wanted = Item.objects.filter(project=project, status__in=statuses).order_by("row")
+    last = Item.objects.filter(project=project).aggregate(last=Max("row"))["last"]
+    # By spans of rows: "the next 5,000 after this row" makes the database sort all that is left, each time.
+    for first in range(0, -1 if last is None else last + 1, BATCH):
+        items = list(wanted.filter(row__gte=first, row__lt=first + BATCH).values(*ITEM_FIELDS))
+        if items:
+            yield items
 
 
 def _given(project: Project, items: Sequence[Mapping[str, Any]], names: Names) -> dict[int, Given]:

@@ -56,7 +56,8 @@ def line_records(lines: Lines) -> Iterator[tuple[int, Any]]:
 def array_records(stream: Utf8Stream, path: str) -> Iterator[tuple[int, Any]]:
     """(0, record) for each element of the array at ijson's `path`; at a syntax error (0, Bad) and the end."""
     try:
-        for record in ijson.items(_Guarded(stream), f"{path}.item" if path else "item", use_float=True):
+        # Without use_float, which takes a whole number of more than 64 bits for the end of the file.
+        for record in ijson.items(_Guarded(stream), f"{path}.item" if path else "item"):
             stream.since = 0
             yield 0, record
     except (ijson.JSONError, UnicodeDecodeError, RecursionError, ValueError) as error:

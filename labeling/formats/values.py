@@ -201,8 +201,8 @@ def _plain(value: Any, column: str, depth: int = 0) -> Any:
         return clean(value, column)
     if value is None or isinstance(value, (bool, int)):
         return value
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
+    if isinstance(value, (float, decimal.Decimal)):
+        return float(value) if math.isfinite(value) else None
     if depth >= limits.MAX_DEPTH:
         raise Bad("too_deep", _("It holds objects within objects, too deep."), column)
     if isinstance(value, Mapping):

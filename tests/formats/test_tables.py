@@ -198,6 +198,16 @@ def test_nested_objects_are_columns_by_dots() -> None:
     assert (rows[0].text, rows[0].label, rows[0].metadata) == ("hello", "A", {"body.n": 1})
 
 
+def test_json_numbers_of_any_size_are_read() -> None:
+    content = (
+        b'[{"text": "a", "label": 1.0, "m": [123456789012345678901234567890, 0.5, 1e400]}, {"text": "b", "m": -1}]'
+    )
+    rows = good(read_all(content, "a.json"))
+    assert [(row.text, row.label) for row in rows] == [("a", "1.0"), ("b", None)]
+    assert rows[0].metadata == {"m": [123456789012345678901234567890, 0.5, None]}
+    assert [type(one) for one in rows[0].metadata["m"]] == [int, float, type(None)]
+
+
 def test_json_broken_in_the_middle_keeps_what_came_before() -> None:
     rows = read_all(b'[{"text": "a"}, {"text": "b"}, {"text" "c"}]', "a.json")
     assert [row.text for row in good(rows)] == ["a", "b"]
