@@ -25,8 +25,8 @@ from labeling.pages.gate import context, members
 
 EXPLAINED = {
     Role.ANNOTATOR: gettext_lazy("labels items"),
-    Role.REVIEWER: gettext_lazy("also sees the data, reviews suggestions and corrects answers"),
-    Role.ADMIN: gettext_lazy("also imports, exports, and settles people and settings"),
+    Role.REVIEWER: gettext_lazy("also sees the data, reviews suggestions, corrects answers and exports"),
+    Role.ADMIN: gettext_lazy("also imports, and settles people and settings"),
 }
 
 
