@@ -167,7 +167,7 @@ def _strings() -> dict[str, str]:
         "done_review": _("Review the labels"),
         "done_overview": _("See the overview"),
         "waiting_title": _("The rest is in other hands"),
-        "waiting_text": _("Open items that others, or other tabs of yours, hold right now: %(count)s. What they leave comes here."),
+        "waiting_text": _("Open items held by others or by your other tabs: %(count)s. What they leave comes here."),
         "skipped_title": _("Only items that you skipped are left"),
         "skipped_text": _("Open items: %(count)s. Take back a skip to answer it after all, or leave them to others."),
         "skipped_undo": _("Take back the last skip"),

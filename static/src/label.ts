@@ -38,7 +38,8 @@ const RUN: Record<Action, (pressed: number) => void> = {
 function isTaken(event: KeyboardEvent): boolean {
   if (document.querySelector("dialog:modal")) return true;
   const focused = event.target instanceof Element ? event.target : null;
-  if (!focused) return false;
+  // A dialog that has just closed keeps the focus until the next frame; a quick hand is faster.
+  if (!focused || focused.closest("dialog:not([open])")) return false;
   if (focused.closest("input, textarea, select, [contenteditable], details.menu[open]")) return true;
   return (event.key === "Enter" || event.key === " ") && focused.closest("button, a, summary") !== null;
 }

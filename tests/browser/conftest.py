@@ -16,7 +16,7 @@ WIDE, NARROW = {"width": 1280, "height": 860}, {"width": 390, "height": 844}
 AXE = Path(__file__).parents[2] / "static/node_modules/axe-core/axe.min.js"
 IN_AXE = """async () => (await axe.run(document, {resultTypes: ["violations"]})).violations
   .filter((found) => ["serious", "critical"].includes(found.impact))
-  .map(({id, nodes}) => `${id}: ${nodes.map((node) => node.target.join(" ") + " " + node.failureSummary).join("; ")}`)"""
+  .map(({id, nodes}) => [id, ...nodes.map((node) => `${node.target.join(" ")}: ${node.failureSummary}`)].join("; "))"""
 
 
 @pytest.fixture(scope="session")

@@ -17,22 +17,26 @@ const SHOWN = 3;
 let drawn = "";
 
 export function showBanners(state: OutboxState, ways: Ways): void {
-  const now = JSON.stringify([state.trouble, state.trouble ? state.waiting : 0, state.refused.map((entry) => entry.key)]);
-  if (now === drawn) return; // a banner drawn anew would take the focus from its buttons
+  const now = JSON.stringify([state.trouble, state.refused.map((entry) => entry.key)]);
+  const kept = document.querySelector("[data-kept]");
+  if (kept) kept.textContent = told(state);
+  if (now === drawn) return; // a banner drawn anew would take its button from under the finger
   drawn = now;
   const banners = state.refused.slice(0, SHOWN).map((entry) => refusal(entry, ways));
   if (state.trouble) banners.unshift(trouble(state, ways));
   byId("banners").replaceChildren(...banners);
 }
 
-function trouble({ trouble, waiting }: OutboxState, ways: Ways): HTMLElement {
-  const kept = count(waiting);
-  if (trouble === "signin") {
+const told = ({ trouble, waiting }: OutboxState): string => t(trouble === "signin" ? "signed_out" : "away", { count: count(waiting) });
+
+function trouble(state: OutboxState, ways: Ways): HTMLElement {
+  const text = h("span", { class: "grow", "data-kept": true }, told(state));
+  if (state.trouble === "signin") {
     const here = encodeURIComponent(location.pathname);
     const way = ways.signin ? h("a", { class: "btn small", href: `${ways.signin}?next=${here}` }, t("sign_in")) : null;
-    return h("div", { class: "banner warn", role: "status" }, h("span", { class: "grow" }, t("signed_out", { count: kept })), way);
+    return h("div", { class: "banner warn", role: "status" }, text, way);
   }
-  return h("div", { class: "banner", role: "status", "data-trouble": "away" }, h("span", { class: "dot busy" }), h("span", { class: "grow" }, t("away", { count: kept })), button("try_now", ways.now));
+  return h("div", { class: "banner", role: "status", "data-trouble": "away" }, h("span", { class: "dot busy" }), text, button("try_now", ways.now));
 }
 
 function refusal(entry: Entry, ways: Ways): HTMLElement {

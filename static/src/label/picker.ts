@@ -63,6 +63,7 @@ export class Picker {
     const slot = this.found[place];
     const question = this.question;
     if (!slot || !question) return;
+    this.input.blur();
     this.dialog.close();
     question.choose(slot.label.id);
   }
