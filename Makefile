@@ -6,7 +6,7 @@ PARTS ?=
 PROCESSES ?= 2
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: check lint format types imports migrations frontend test
+.PHONY: check lint format types imports migrations frontend test messages
 ifeq ($(strip $(PARTS)),)
 check: lint format types imports migrations frontend test
 else
@@ -33,3 +33,7 @@ frontend:
 
 test:
 	$(BIN)/python -m pytest -n $(PROCESSES) --dist loadfile -rs $(PARTS)
+
+# Takes new texts into locale/, to be translated there. Needs GNU gettext (apt install gettext).
+messages:
+	$(BIN)/python manage.py messages

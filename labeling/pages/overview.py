@@ -58,6 +58,7 @@ def _strings() -> dict[str, str]:
     return {
         "answers": _("answers"),
         "estimate": _("estimated accuracy"),
+        # xgettext:no-python-format
         "interval": _("95% interval"),
         "goal": _("goal %(goal)s"),
         "point": _("%(answers)s answers: %(estimate)s (%(low)s to %(high)s)"),

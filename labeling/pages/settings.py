@@ -70,6 +70,7 @@ class Work(forms.Form):
         widget=forms.NumberInput({"step": "any", "inputmode": "decimal"}),
     )
     random = forms.FloatField(
+        # xgettext:no-python-format
         label=gettext_lazy("Asked at random, in % of the items"),
         min_value=0,
         max_value=100,
