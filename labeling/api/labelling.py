@@ -8,7 +8,7 @@ from django.urls import re_path
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiParameter, extend_schema
+from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_field
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -23,6 +23,7 @@ from labeling.models import Answer, Item, Origin, Project, User
 LARGEST_HAND = 50  # items that one tab may hold at a time
 
 
+@extend_schema_field({"oneOf": [{"type": "integer"}, {"type": "string"}]})
 class LabelField(serializers.Field):
     """A label, by id or by name; what else an answer's value may be is the kind of labelling's affair."""
 
@@ -116,7 +117,7 @@ class Answers(APIView):
 class OneAnswer(APIView):
     """One of this person's answers, to take back."""
 
-    @extend_schema(parameters=[OpenApiParameter("tab", str)], responses=OpenApiTypes.OBJECT)
+    @extend_schema(parameters=[OpenApiParameter("tab", str)], responses={200: OpenApiTypes.OBJECT})
     def delete(self, request: Request, project_id: int, answer_id: int) -> Response:
         project = access.project(access.person(request), project_id)
         return _undone(project, request, request.query_params.get("tab", "")[:64], answer_id)
@@ -148,7 +149,7 @@ class Skips(APIView):
 class OneSkip(APIView):
     """This person's skip of one item, to take back."""
 
-    @extend_schema(parameters=[OpenApiParameter("tab", str)], responses=OpenApiTypes.OBJECT)
+    @extend_schema(parameters=[OpenApiParameter("tab", str)], responses={200: OpenApiTypes.OBJECT})
     def delete(self, request: Request, project_id: int, item_id: int) -> Response:
         project = access.project(access.person(request), project_id)
         item = _item(project, item_id)
