@@ -171,11 +171,13 @@ def _or_skip(service: contextlib.AbstractContextManager[str]) -> Iterator[str]:
 @pytest.fixture(scope="session")
 def chromium() -> str:
     """The path of an installed Chromium."""
-    for name in ("chromium", "chromium-browser", "google-chrome"):
-        found = shutil.which(name)
-        if found:
-            return found
-    pytest.skip("Chromium is not installed (Debian: apt install chromium)")
+    return find_chromium() or pytest.skip("Chromium is not installed (Debian: apt install chromium)")
+
+
+def find_chromium() -> str | None:
+    """Where a Chromium lies, if there is one."""
+    names = ("chromium", "chromium-browser", "google-chrome")
+    return next((found for found in map(shutil.which, names) if found), None)
 
 
 @pytest.fixture(scope="session")
