@@ -6,7 +6,7 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
@@ -14,7 +14,7 @@ from celery import current_app
 from django.db import IntegrityError, transaction
 from django.db.models import Q
 from django.utils import timezone
-from django.utils.translation import get_language
+from django.utils.translation import get_language, gettext
 from kombu.exceptions import OperationalError
 
 from labeling.models import Job, Project, User
@@ -22,6 +22,7 @@ from labeling.models import Job, Project, User
 logger = logging.getLogger(__name__)
 TASK = "labeling.tasks.run"
 SILENT_AFTER = timedelta(seconds=20)  # a running job whose worker has not been heard for so long is taken for dead
+MOST_ATTEMPTS = 8  # a job whose worker ended so often is given up
 COALESCED = (Job.Kind.EMBED, Job.Kind.ADAPT)
 
 _held_back: ContextVar[bool] = ContextVar("held_back", default=False)
@@ -77,6 +78,7 @@ def send(job_id: int) -> None:
 def resend() -> int:
     """Send again what nobody claimed, and what a worker that died had claimed. Returns how many."""
     silent = timezone.now() - SILENT_AFTER
+    _give_up(silent)
     lost = Job.objects.filter(
         Q(state=Job.State.QUEUED, created_at__lt=timezone.now() - timedelta(seconds=4))
         | Q(state=Job.State.RUNNING, heartbeat_at__lt=silent)
@@ -85,6 +87,15 @@ def resend() -> int:
     for job_id in ids:
         send(job_id)
     return len(ids)
+
+
+def _give_up(silent: datetime) -> None:
+    """Fail what has ended its worker again and again: it would do so for ever, and nothing else would get done."""
+    hopeless = Job.objects.filter(state=Job.State.RUNNING, heartbeat_at__lt=silent, attempt__gte=MOST_ATTEMPTS)
+    why = gettext(
+        "The worker ended %(count)d times in the middle of this. See its log; there may be too little memory."
+    )
+    hopeless.update(state=Job.State.FAILED, finished_at=timezone.now(), error=why % {"count": MOST_ATTEMPTS})
 
 
 def _waiting(project: Project, kind: str) -> Job | None:

@@ -49,7 +49,9 @@ class Progress:
         if time.monotonic() - self._told < REPORT_SECONDS:
             return
         self._told = time.monotonic()
-        Job.objects.filter(pk=self.job.pk).update(done=done, total=total, unit=unit, heartbeat_at=timezone.now())
+        Job.objects.filter(pk=self.job.pk, attempt=self.job.attempt).update(
+            done=done, total=total, unit=unit, heartbeat_at=timezone.now()
+        )
         live.publish(self.job.project_id, "job", describe(Job.objects.get(pk=self.job.pk)))
         self.check()
 
@@ -64,7 +66,7 @@ def heartbeat(job: Job) -> Iterator[None]:
     """Keep saying that the job's worker is alive while the block runs, from a thread of its own."""
     ended = threading.Event()
     # A thread has its own connection; with an in-memory test database it would see another database.
-    thread = threading.Thread(target=_beat, args=(job.pk, ended), daemon=True)
+    thread = threading.Thread(target=_beat, args=(job.pk, job.attempt, ended), daemon=True)
     if not connection.in_atomic_block:
         thread.start()
     try:
@@ -77,7 +79,9 @@ def heartbeat(job: Job) -> Iterator[None]:
 
 def end(job: Job, state: str, error: str = "") -> None:
     """Close the job and tell whoever watches."""
-    Job.objects.filter(pk=job.pk).update(state=state, error=error, finished_at=timezone.now())
+    mine = Job.objects.filter(pk=job.pk, attempt=job.attempt, state=Job.State.RUNNING)
+    if not mine.update(state=state, error=error, finished_at=timezone.now()):
+        return  # taken for dead meanwhile, and another worker goes on with it
     if state == Job.State.DONE:
         Job.objects.filter(pk=job.pk, total__gt=0).update(done=F("total"))
     live.publish(job.project_id, "job", describe(Job.objects.get(pk=job.pk)))
@@ -107,8 +111,9 @@ def describe(job: Job) -> dict[str, object]:
     }
 
 
-def _beat(job_id: int, ended: threading.Event) -> None:
+def _beat(job_id: int, attempt: int, ended: threading.Event) -> None:
     while not ended.wait(HEARTBEAT_SECONDS):
         close_old_connections()
-        Job.objects.filter(pk=job_id, state=Job.State.RUNNING).update(heartbeat_at=timezone.now())
+        running = Job.objects.filter(pk=job_id, attempt=attempt, state=Job.State.RUNNING)
+        running.update(heartbeat_at=timezone.now())
     connections.close_all()
