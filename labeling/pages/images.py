@@ -19,7 +19,7 @@ SHOWN = frozenset({"image/png", "image/jpeg", "image/gif", "image/webp", "image/
 @login_required
 def item_image(request: HttpRequest, project_id: int, item_id: int) -> HttpResponse:
     """The image as it was imported. An item's image never changes, so a browser may keep it."""
-    project = access.project(request.user, project_id)
+    project = access.project(access.person(request), project_id)
     item = access.row_of(project, Item, pk=item_id)
     if not item.image:
         raise NotFound("image")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from asgiref.sync import sync_to_async
-from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
 from django.urls import path
 from django.views.decorators.http import require_safe
 
@@ -13,7 +13,7 @@ from labeling.models import User
 
 
 @require_safe
-async def events(request: HttpRequest, project_id: int) -> HttpResponse:
+async def events(request: HttpRequest, project_id: int) -> HttpResponseBase:
     """Stream `job`, `snapshot`, `progress` and `away`; 401 and 404 as plain refusals, which a script understands."""
     user = await request.auser()
     if not isinstance(user, User):

@@ -17,7 +17,7 @@ SUBJECTS = ["card", "cash", "transfer", "top-up", "refund", "exchange", "account
 MATTERS = ["arrival", "fee", "limit", "reverted", "pending", "declined", "lost", "PIN", "country", "age", "évaluation"]
 MANY = [f"{subject} {matter}" for subject in SUBJECTS for matter in MATTERS]
 PLAIN = ["keys", "lag", "undo", "marks", "change", "offline", "closed", "reloaded", "refused", "tabs", "thumb", "remap"]
-PLAIN += ["live", "held"]
+PLAIN += ["live", "held", "leaving"]
 SET_UP = f"""
 import io
 from django.core.files.base import ContentFile
@@ -373,6 +373,23 @@ def test_a_reload_keeps_what_is_not_sent(bench: Callable[..., Bench], open_as: O
     found.page.evaluate("dispatchEvent(new Event('online'))")
     _until(lambda: found.given(answered) == [found.labels[FIVE[1]]])
     assert len(found.answers()) == 1
+
+
+def test_leaving_the_page_sends_what_still_waits(bench: Callable[..., Bench]) -> None:
+    found = bench("leaving").wait()
+    held: list[Route] = []
+
+    def hold_the_first(route: Route) -> None:
+        if posts(route) and not held:
+            held.append(route)  # never answered: what comes behind it waits in the browser
+        else:
+            route.continue_()
+
+    found.page.route("**/answers", hold_the_first)
+    found.press("1", "2", "1")
+    assert found.answers() == []
+    found.page.get_by_role("link", name="Overview").click()
+    found.settle(3)
 
 
 def test_a_refusal_is_shown_and_can_be_mended(bench: Callable[..., Bench]) -> None:

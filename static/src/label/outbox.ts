@@ -63,6 +63,7 @@ export class Outbox {
   private writes: Promise<void> = Promise.resolve();
   private last = 0;
   private readonly answers = new Map<string, number>(); // answer ids by the key of the entry that gave them
+  private readonly unsent = new Map<string, Entry>(); // of this tab, in order: what the store holds, without waiting for it
 
   private constructor(
     private readonly store: Store,
@@ -73,6 +74,7 @@ export class Outbox {
   static async open(user: number, tab: string, listener: Listener): Promise<Outbox> {
     const outbox = new Outbox(await openStore(user), tab, listener);
     addEventListener("online", () => outbox.sendNow());
+    addEventListener("pagehide", () => outbox.sendWhileLeaving());
     document.addEventListener("visibilitychange", () => {
       if (!document.hidden) outbox.sendNow();
     });
@@ -89,10 +91,24 @@ export class Outbox {
   async add(entry: Omit<Entry, "key" | "at" | "tab" | "tries"> & { key?: string }): Promise<void> {
     this.last = Math.max(this.last + 1, Date.now()); // two within a millisecond keep their order
     const whole: Entry = { ...entry, key: entry.key ?? uuid(), at: this.last, tab: this.tab, tries: 0 };
+    this.unsent.set(whole.key, whole);
     this.writes = this.writes.then(() => this.store.put(whole)).catch(() => this.sendUnkept(whole));
     await this.writes;
     void this.tell();
     void this.send();
+  }
+
+  /**
+   * The page goes: hand the browser what still waits, to be sent without it. All stays in the store and is sent again
+   * with its key when the page is next opened, so nothing depends on this; it only keeps work from waiting until then.
+   */
+  private sendWhileLeaving(): void {
+    const entries = [...this.unsent.values()];
+    const undone = new Set(entries.map((entry) => entry.of));
+    for (const entry of entries) {
+      if (!["answer", "skip", "flag"].includes(entry.kind) || undone.has(entry.key)) return; // what follows rests on it
+      post(entry, 0).catch(() => undefined);
+    }
   }
 
   /** Try now, however long the next try would be off. */
@@ -165,6 +181,8 @@ export class Outbox {
     const undo = entries.find((other) => other.of === entry.key);
     if (!undo || entry.tries > 0) return false;
     await this.store.remove(entry.key, undo.key);
+    this.unsent.delete(entry.key);
+    this.unsent.delete(undo.key);
     return true;
   }
 
@@ -179,6 +197,7 @@ export class Outbox {
       const reply = await post(entry, entry.tab === this.tab ? this.listener.wanted() : 0);
       if (reply?.answer) this.answers.set(entry.key, reply.answer.id);
       await this.store.remove(entry.key);
+      this.unsent.delete(entry.key);
       this.trouble = "";
       this.wait = 1000;
       this.listener.sent(entry, reply, asked);
@@ -198,6 +217,7 @@ export class Outbox {
       this.wait = Math.min(this.wait * 2, LONGEST_WAIT);
       return false;
     }
+    this.unsent.delete(entry.key);
     if (entry.kind === "undo" && error.status === 404) {
       await this.store.remove(entry.key); // it is undone already
       return true;
