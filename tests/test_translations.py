@@ -15,6 +15,7 @@ from typing import Any
 
 import polib
 import pytest
+from django.contrib.humanize.templatetags.humanize import intcomma
 from django.test import Client
 from django.urls import reverse
 from django.utils import translation
@@ -271,6 +272,12 @@ def test_columns_without_a_name_are_called_alike_in_every_language() -> None:
     with translation.override("zh-hans"):
         found = formats.sniff(io.BytesIO("好,坏\n左,右\n".encode()), "a.csv", formats.Given(header=False))
     assert found.columns == ["column 1", "column 2"]
+
+
+def test_numbers_are_grouped_alike_in_every_language() -> None:
+    """Django would write 12345 in Chinese, and the scripts 12,345 beside it."""
+    with translation.override("zh-hans"):
+        assert intcomma(12345) == "12,345"
 
 
 def test_words_with_two_meanings_are_two_words() -> None:

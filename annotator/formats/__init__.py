@@ -1,0 +1,1 @@
+"""Formats: where ours differ from Django's, one folder for each language."""
