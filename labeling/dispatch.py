@@ -11,10 +11,11 @@ from functools import partial
 from typing import Any
 
 from celery import current_app
+from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.db.models import Q
 from django.utils import timezone
-from django.utils.translation import get_language, gettext
+from django.utils.translation import get_language, gettext, override
 from kombu.exceptions import OperationalError
 
 from labeling.models import Job, Project, User
@@ -92,10 +93,13 @@ def resend() -> int:
 def _give_up(silent: datetime) -> None:
     """Fail what has ended its worker again and again: it would do so for ever, and nothing else would get done."""
     hopeless = Job.objects.filter(state=Job.State.RUNNING, heartbeat_at__lt=silent, attempt__gte=MOST_ATTEMPTS)
-    why = gettext(
-        "The worker ended %(count)d times in the middle of this. See its log; there may be too little memory."
-    )
-    hopeless.update(state=Job.State.FAILED, finished_at=timezone.now(), error=why % {"count": MOST_ATTEMPTS})
+    for language in list(hopeless.values_list("language", flat=True).distinct()):
+        with override(language or settings.LANGUAGE_CODE):
+            why = gettext(
+                "The worker ended %(count)d times in the middle of this. See its log; there may be too little memory."
+            )
+        ended = {"state": Job.State.FAILED, "finished_at": timezone.now(), "error": why % {"count": MOST_ATTEMPTS}}
+        hopeless.filter(language=language).update(**ended)
 
 
 def _waiting(project: Project, kind: str) -> Job | None:

@@ -38,9 +38,11 @@ def run(job_id: int) -> None:
     job = jobs.claim(job_id, timezone.now())
     if job is None:
         return
-    with jobs.heartbeat(job), translation.override(job.language or settings.LANGUAGE_CODE):
-        state, error = _attempt(job)
-    _finish(job, state, error)
+    # In the language of whoever asked; so is what follows it.
+    with translation.override(job.language or settings.LANGUAGE_CODE):
+        with jobs.heartbeat(job):
+            state, error = _attempt(job)
+        _finish(job, state, error)
 
 
 @shared_task

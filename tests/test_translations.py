@@ -267,6 +267,18 @@ def test_a_job_reports_in_the_language_of_whoever_asked(django_capture_on_commit
     assert job.error == "上传的文件已不存在；请重新上传。"
 
 
+@pytest.mark.django_db
+def test_a_job_given_up_says_so_in_the_language_of_whoever_asked() -> None:
+    project = make.project()
+    facts = {"state": Job.State.RUNNING, "heartbeat_at": make.NOW, "attempt": dispatch.MOST_ATTEMPTS}
+    for language in ("zh-hans", ""):
+        Job.objects.create(project=project, kind=Job.Kind.EXPORT, created_at=make.NOW, language=language, **facts)
+    dispatch.resend()
+    chinese, english = Job.objects.order_by("pk")
+    assert CHINESE.search(chinese.error)
+    assert english.error.startswith("The worker ended")
+
+
 def test_columns_without_a_name_are_called_alike_in_every_language() -> None:
     """The page names the column in its reader's language, the worker looks for it in another."""
     with translation.override("zh-hans"):
