@@ -16,6 +16,7 @@ from deploy import bootstrap, broker
 from deploy.console import ROOT, Refusal, Step, Stopped, StopSwitch, run
 from deploy.options import parse
 from deploy.translations import compile_catalogue
+from tests.deploy.running import living, wait_for
 
 
 def start(*options: str, path: str | None = None, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
@@ -154,8 +155,7 @@ def test_a_stop_ends_the_running_command_and_what_it_started(tmp_path: Path) -> 
     command = ["bash", "-c", "sleep 300 & echo $!; wait"]
     with pytest.raises(Stopped), Step("Trying", "Tried") as step:
         run(command, step=step, log=tmp_path / "log", stop=stop, explain=look)
-    state = Path(f"/proc/{seen[0]}/stat")
-    assert not state.exists() or state.read_text().split()[2] == "Z"
+    wait_for(lambda: not living([int(seen[0])]), seconds=5)
 
 
 def test_a_long_data_path_puts_the_socket_where_its_name_fits(tmp_path: Path) -> None:
