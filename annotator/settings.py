@@ -216,8 +216,12 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
     "max_retries": 1,
 }
 CELERY_BEAT_SCHEDULE = {
-    "send again the jobs nobody claimed": {"task": "labeling.tasks.resend", "schedule": 5.0},
-    "sweep expired leases": {"task": "labeling.tasks.sweep", "schedule": 60.0},
+    "send again the jobs nobody claimed": {
+        "task": "labeling.tasks.resend",
+        "schedule": 5.0,
+        "options": {"expires": 5},  # or they would pile up while all workers are busy
+    },
+    "sweep expired leases": {"task": "labeling.tasks.sweep", "schedule": 60.0, "options": {"expires": 60}},
 }
 CELERY_BEAT_SCHEDULE_FILENAME = str(ENV.data_dir / "celerybeat-schedule")
 
