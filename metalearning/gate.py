@@ -28,12 +28,8 @@ Features = Float[np.ndarray, " 9"]
 Trust = Float[np.ndarray, " 4"]
 """How much each of `EXPERTS` counts, >= 0: the factor on its log-probabilities."""
 
-FEW, MANY = 1, 10
-"""Answers per label up to which the first weights below hold, and from which the last do."""
-FIRST = np.array([0.18, 0.31, 0.0, 0.57], dtype=np.float32)
-FIRST_NAMELESS = np.array([0.0, 0.31, 0.0, 0.75], dtype=np.float32)
-LAST = np.array([0.0, 0.0, 0.0, 1.06], dtype=np.float32)
-"""With ten answers per label names and prototypes only blur what regression, which began at them, has learned."""
+UNTRAINED = np.array([0.18, 0.31, 0.0, 0.57], dtype=np.float32)
+UNTRAINED_NAMELESS = np.array([0.0, 0.31, 0.0, 0.75], dtype=np.float32)
 
 
 @dataclass(frozen=True)
@@ -52,16 +48,16 @@ class Network:
 
 @dataclass(frozen=True)
 class Gate:
-    """Decides the weights of the four experts; untrained (`Gate()`) by a fixed rule."""
+    """Decides the weights of the four experts; untrained (`Gate()`) it gives fixed ones."""
 
     network: Network | None = None
 
     def trust(self, features: Features, *, has_names: bool) -> Trust:
         """The experts' weights. Without names the first expert has nothing to say, and a gate trained on projects with
-        names would be asked something that it has never seen, so there the fixed rule serves."""
-        if self.network is None or not has_names:
-            return fixed_trust(features, has_names=has_names)
-        return self.network(features)
+        names would be asked something that it has never seen, so there the fixed weights serve."""
+        if not has_names:
+            return UNTRAINED_NAMELESS
+        return UNTRAINED if self.network is None else self.network(features)
 
     @staticmethod
     def load(path: str | PathLike[str]) -> Gate:
@@ -84,14 +80,6 @@ class Gate:
         )
         named = zip(_SHAPES, tensors, strict=True)
         save_file({name: np.ascontiguousarray(tensor, dtype=np.float32) for name, tensor in named}, path)
-
-
-def fixed_trust(features: Features, *, has_names: bool) -> Trust:
-    """The weights without training: from `FIRST` to `LAST` as the logarithm of the answers per label grows."""
-    settled = (float(features[0]) - np.log1p(FEW)) / (np.log1p(MANY) - np.log1p(FEW))
-    settled = float(np.clip(settled, 0, 1))
-    first = FIRST if has_names else FIRST_NAMELESS
-    return np.asarray((1 - settled) * first + settled * LAST, dtype=np.float32)
 
 
 def features(

@@ -19,21 +19,10 @@ def some_network(seed: int = 0) -> gate.Network:
     return gate.Network(*(rng.standard_normal(shape).astype(np.float32) for shape in shapes))
 
 
-def test_without_training_the_weights_follow_the_answers_per_label() -> None:
-    def at(per_label: float, *, has_names: bool = True) -> np.ndarray:
-        features = np.zeros(9, np.float32)
-        features[0] = np.log1p(per_label)
-        return gate.Gate().trust(features, has_names=has_names)
-
-    np.testing.assert_allclose(at(0), [0.18, 0.31, 0, 0.57])
-    np.testing.assert_array_equal(at(0), at(1))
-    np.testing.assert_allclose(at(10), [0, 0, 0, 1.06], atol=1e-6)
-    np.testing.assert_allclose(at(10), at(300), atol=1e-6)
-    path = np.stack([at(k) for k in range(1, 11)])
-    assert np.all(np.diff(path[:, 0]) < 0)
-    assert np.all(np.diff(path[:, 3]) > 0)
-    np.testing.assert_allclose(path.sum(axis=1), 1.06, atol=1e-6)
-    assert at(2, has_names=False)[0] == 0
+def test_without_training_the_weights_are_fixed() -> None:
+    features = np.zeros(9, np.float32)
+    np.testing.assert_allclose(gate.Gate().trust(features, has_names=True), [0.18, 0.31, 0, 0.57])
+    assert gate.Gate().trust(features, has_names=False)[0] == 0
 
 
 def test_the_network_is_two_torch_layers() -> None:
