@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
+from functools import partial
 
 from django.db import IntegrityError, close_old_connections, connection, connections, transaction
 from django.db.models import F, Q
@@ -78,13 +79,14 @@ def heartbeat(job: Job) -> Iterator[None]:
 
 
 def end(job: Job, state: str, error: str = "") -> None:
-    """Close the job and tell whoever watches."""
+    """Close the job and, once that is committed, tell whoever watches."""
     mine = Job.objects.filter(pk=job.pk, attempt=job.attempt, state=Job.State.RUNNING)
     if not mine.update(state=state, error=error, finished_at=timezone.now()):
         return  # taken for dead meanwhile, and another worker goes on with it
     if state == Job.State.DONE:
         Job.objects.filter(pk=job.pk, total__gt=0).update(done=F("total"))
-    live.publish(job.project_id, "job", describe(Job.objects.get(pk=job.pk)))
+    ended = describe(Job.objects.get(pk=job.pk))
+    transaction.on_commit(partial(live.publish, job.project_id, "job", ended))
 
 
 def cancel(job: Job) -> None:

@@ -14,7 +14,7 @@ from django.conf import settings
 from django.db import transaction
 from django.utils import timezone, translation
 
-from labeling import dispatch, jobs, live
+from labeling import dispatch, jobs
 from labeling.errors import Cancelled, Refused
 from labeling.models import Job
 
@@ -82,7 +82,6 @@ def _finish(job: Job, state: str, error: str) -> None:
         # One that waited for this one to end was turned away when it was sent.
         for waiting in Job.objects.filter(project=job.project, kind=job.kind, state=Job.State.QUEUED):
             transaction.on_commit(partial(dispatch.send, waiting.pk))
-    live.publish(job.project_id, "job", jobs.describe(Job.objects.get(pk=job.pk)))
 
 
 def _steps(job: Job) -> list[Callable[[Job, jobs.Progress], Any]]:

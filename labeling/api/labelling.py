@@ -14,9 +14,9 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from labeling import access, kinds
+from labeling import access, kinds, suggestions
 from labeling.api import shapes
-from labeling.errors import BadField, NotFound
+from labeling.errors import BadField
 from labeling.flow import answering, queueing
 from labeling.models import Answer, Item, Origin, Project, User
 
@@ -101,7 +101,7 @@ class Answers(APIView):
         label, value = kinds.of(project).read(project, given["label"])
         submitted = answering.submit(
             project=project,
-            item=_item(project, given["item"]),
+            item=access.row_of(project, Item, pk=given["item"]),
             author=access.person(request),
             label=label,
             value=value,
@@ -140,7 +140,10 @@ class Skips(APIView):
         project = access.project(access.person(request), project_id)
         given = _valid(ItemIn, request)
         answering.skip(
-            project=project, item=_item(project, given["item"]), author=access.person(request), now=timezone.now()
+            project=project,
+            item=access.row_of(project, Item, pk=given["item"]),
+            author=access.person(request),
+            now=timezone.now(),
         )
         handed = _hand(project, request, given["tab"], given["count"])
         return Response({"next": handed["items"], "progress": handed["progress"]}, status=201)
@@ -152,7 +155,7 @@ class OneSkip(APIView):
     @extend_schema(parameters=[OpenApiParameter("tab", str)], responses={200: OpenApiTypes.OBJECT})
     def delete(self, request: Request, project_id: int, item_id: int) -> Response:
         project = access.project(access.person(request), project_id)
-        item = _item(project, item_id)
+        item = access.row_of(project, Item, pk=item_id)
         answering.unskip(item=item, author=access.person(request))
         return _held_again(project, request, request.query_params.get("tab", "")[:64], item)
 
@@ -164,7 +167,7 @@ class Flags(APIView):
     def post(self, request: Request, project_id: int) -> Response:
         project = access.project(access.person(request), project_id)
         given = _valid(ItemIn, request)
-        item = _item(project, given["item"])
+        item = access.row_of(project, Item, pk=given["item"])
         answering.flag(
             project=project, item=item, author=access.person(request), now=timezone.now(), note=given["note"]
         )
@@ -177,7 +180,7 @@ class OneFlag(APIView):
     @extend_schema(responses={204: None})
     def delete(self, request: Request, project_id: int, item_id: int) -> Response:
         project = access.project(access.person(request), project_id)
-        answering.unflag(item=_item(project, item_id), author=access.person(request))
+        answering.unflag(item=access.row_of(project, Item, pk=item_id), author=access.person(request))
         return Response(status=204)
 
 
@@ -204,7 +207,7 @@ def _hand(project: Project, request: Request, tab: str, count: int) -> dict[str,
     leases = (
         queueing.claim(project=project, user=access.person(request), tab=tab, count=count, now=now) if count else []
     )
-    snapshot = shapes.latest_snapshot(project)
+    snapshot = suggestions.latest(project)
     handed: dict[str, Any] = {
         "items": shapes.next_items(project, leases, snapshot),
         "progress": shapes.progress(project, snapshot),
@@ -222,20 +225,13 @@ def _undone(project: Project, request: Request, tab: str, answer_id: int | None)
 def _held_again(project: Project, request: Request, tab: str, item: Item) -> Response:
     lease = queueing.hold(item=item, user=access.person(request), tab=tab, now=timezone.now())
     lease.item.project = project
-    snapshot = shapes.latest_snapshot(project)
+    snapshot = suggestions.latest(project)
     [shown] = shapes.next_items(project, [lease], snapshot)
     return Response({"item": shown, "progress": shapes.progress(project, snapshot)})
 
 
 def _progress(project: Project, user: User) -> dict[str, Any]:
-    return shapes.progress(project, shapes.latest_snapshot(project), user)
-
-
-def _item(project: Project, item_id: int) -> Item:
-    item = Item.objects.filter(project=project, pk=item_id).first()
-    if item is None:
-        raise NotFound("item")
-    return item
+    return shapes.progress(project, suggestions.latest(project), user)
 
 
 def _valid(serializer: type[serializers.Serializer], request: Request) -> dict[str, Any]:

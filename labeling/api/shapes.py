@@ -86,11 +86,6 @@ def progress(project: Project, snapshot: Snapshot | None, user: User | None = No
     return shown
 
 
-def latest_snapshot(project: Project) -> Snapshot | None:
-    """The newest snapshot, if the model has been adapted yet."""
-    return Snapshot.objects.filter(project=project).order_by("-number").first()
-
-
 def label(label: Label) -> dict[str, Any]:
     """A label as pages and scripts get it."""
     return {

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from django.db import IntegrityError, transaction
 from django.db.models import Exists, OuterRef, Q, QuerySet
 
-from labeling import pool
+from labeling import pool, suggestions
 from labeling.models import Candidate, Item, Job, Lease, Mark, Project, Snapshot, Status, User
 
 FRONT = -1_000_000  # where items go that came back: before everything the model ranks
@@ -85,7 +85,7 @@ def waiting(*, project: Project, user: User, now: datetime, tab: str | None = No
 
 def run(job: Job, progress: Any = None) -> None:
     """Refill the project's queue from its newest snapshot's ranking."""
-    snapshot = Snapshot.objects.filter(project=job.project).order_by("-number").first()
+    snapshot = suggestions.latest(job.project)
     if snapshot is not None:
         refill(project=job.project, snapshot=snapshot, asked=pool.read_ranking(job.project_id, snapshot.number))
 

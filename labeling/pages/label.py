@@ -11,6 +11,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_safe
 
+from labeling import suggestions
 from labeling.api import shapes
 from labeling.models import Member, Role
 from labeling.pages.gate import context, members
@@ -51,7 +52,7 @@ def _data(member: Member, labels: Any) -> dict[str, Any]:
             "goal_accuracy": project.goal_accuracy,
         },
         "labels": [shapes.label(label) for label in labels],
-        "progress": shapes.progress(project, shapes.latest_snapshot(project), member.user),
+        "progress": shapes.progress(project, suggestions.latest(project), member.user),
         "urls": _urls(member),
     }
 
