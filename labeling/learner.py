@@ -16,6 +16,7 @@ from metalearning.adapt import Adaptation, adapt
 from metalearning.experts import silent_labels
 from metalearning.gate import Gate
 from metalearning.pool import Pool
+from metalearning.voices import Voice
 
 QUEUE = 200  # items ranked after each adaptation: more than a team answers before the next one
 DIGITS = 9  # likeliest labels kept for each of them
@@ -49,6 +50,7 @@ class Lesson:
     learner: str = "recipe"  # or "lr", the baseline
     recall: Callable[[], Mapping[str, np.ndarray] | None] = lambda: None
     keep: Callable[[Mapping[str, np.ndarray]], None] = lambda arrays: None
+    voices: tuple[Voice, ...] = ()  # what else has an opinion of the items
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,6 +129,7 @@ def _adapted(lesson: Lesson, pool: Pool, generator: np.random.Generator) -> Adap
         generator=generator,
         gate=Gate(),
         warm=warm,
+        voices=lesson.voices,
     )
     _remember(_warm, lesson.key, adaptation)
     return adaptation
@@ -216,6 +219,7 @@ def _facts(lesson: Lesson, pool: Pool, adaptation: Adaptation) -> dict[str, Any]
         "temperature": round(float(adaptation.calibration.temperature), 4),
         "neighbours": pool.graph is not None,
         "seed": lesson.seed,
+        "voices": {voice.name: voice.weight for voice in adaptation.voices},
     }
 
 

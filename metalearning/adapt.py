@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -14,6 +15,7 @@ from metalearning.graph import votes
 from metalearning.heads import centred, name_vectors, names_to_text
 from metalearning.pool import Pool
 from metalearning.vectors import Rows, softmax
+from metalearning.voices import Voice, resumed
 
 STARVED = 10.0
 """Answers per label from which a model without names is hardly worse for missing a quarter of them."""
@@ -55,18 +57,20 @@ class Adaptation:
     trust: Trust
     smoothing: float
     smoothing_chosen_at: int
-    """Answers there were when `smoothing` was chosen; 0 if it is still the default."""
+    """Answers there were when `smoothing` and the voices' weights were chosen; 0 if they are still the defaults."""
     calibration: calibration.Calibration
     held_out: crossval.HeldOut | None
     """What models that had not seen them said of the answers; None with too few answers."""
     evidence: calibration.Evidence | None
     """How far `held_out` stands for the pool; None with it."""
     config: Config = field(default_factory=Config)
+    voices: tuple[Voice, ...] = ()
+    """What else speaks, each with the weight it is given."""
 
     @property
     def informed(self) -> bool:
-        """Whether there is anything to predict from: a label name or an answer."""
-        return bool(self.label_count and (len(self.answers) or self.names.any()))
+        """Whether there is anything to predict from: a label name, an answer or a voice."""
+        return bool(self.label_count and (len(self.answers) or self.names.any() or self.voices))
 
     @property
     def clamped(self) -> tuple[Rows, Float[np.ndarray, "rows labels"]]:
@@ -86,19 +90,22 @@ def adapt(
     gate: Gate | None = None,
     config: Config | None = None,
     warm: Adaptation | None = None,
+    voices: Sequence[Voice] = (),
 ) -> Adaptation:
     """The project's model after the answers `label_ids` (in [0, label_count)) to the items at `rows`.
 
     `names` are the embedded label names or descriptions, a zero row for a label without one, None where items and names
     have no common encoder (images). Without answers the names alone predict; without either nothing is claimed.
     `weights` are the answers' (1 each if None). `warm` is the previous adaptation: it saves iterations, and a change of
-    the labels or the items since then only makes it save fewer. `generator` deals the answers into folds.
+    the labels or the items since then only makes it save fewer. `generator` deals the answers into folds. `voices`
+    speak beside the experts; held-out answers choose how loud.
 
-    Raises `ValueError` for a label id or row outside its range.
+    Raises `ValueError` for a label id or row outside its range, and for a voice that does not speak of each answer.
     """
     config = config or Config()
     gate = gate or Gate()
     answers = _checked(pool, rows, label_ids, weights, label_count)
+    _check_voices(voices, len(answers), label_count)
     vectors = _centred_names(pool, names, label_count, config)
     x = pool.vectors(answers.rows)
     judged = _judge(pool, x, answers, vectors)
@@ -122,13 +129,14 @@ def adapt(
         features=judged,
         trust=trust,
         smoothing=config.smoothing if warm is None else warm.smoothing,
-        smoothing_chosen_at=0 if warm is None else min(warm.smoothing_chosen_at, len(answers)),
+        smoothing_chosen_at=_chosen_at(warm, voices, len(answers)),
         calibration=calibration.Calibration(
             calibration.prior_temperature(len(answers), label_count, has_names=bool(vectors.any()))
         ),
         held_out=None,
         evidence=None,
         config=config,
+        voices=resumed(voices, () if warm is None else warm.voices),
     )
     return _learn_from_held_out(pool, adaptation, generator)
 
@@ -140,17 +148,22 @@ def _learn_from_held_out(pool: Pool, adaptation: Adaptation, generator: np.rando
         return adaptation
     due = not adaptation.smoothing_chosen_at or count >= adaptation.smoothing_chosen_at + config.choose_again
     usable = pool.graph is not None and len(pool) * adaptation.label_count <= config.graph_cells
-    choices = config.smoothing_choices if due else ((adaptation.smoothing, 0.0),)
-    best = crossval.best_smoothing(
+    smoothing = adaptation.smoothing if usable else 0.0
+    best = crossval.held_out(
         pool if usable else Pool(pool.x),
         adaptation.answers,
-        adaptation.names,
-        pool.mean,
-        adaptation.trust,
-        choices if usable else ((0.0, 0.0),),
+        crossval.Way(
+            adaptation.names,
+            pool.mean,
+            adaptation.trust,
+            adaptation.voices,
+            iterations=config.fold_iterations,
+            strength=config.strength,
+        ),
+        smoothing,
+        choices=(config.smoothing_choices if usable else ((0.0, 0.0),)) if due else ((smoothing, 0.0),),
+        choose_voices=due,
         folds=config.folds,
-        iterations=config.fold_iterations,
-        strength=config.strength,
         generator=generator,
     )
     evidence = _evidence(
@@ -159,7 +172,8 @@ def _learn_from_held_out(pool: Pool, adaptation: Adaptation, generator: np.rando
     return replace(
         adaptation,
         smoothing=best.smoothing if usable else adaptation.smoothing,
-        smoothing_chosen_at=count if due and usable else adaptation.smoothing_chosen_at,
+        smoothing_chosen_at=count if due else adaptation.smoothing_chosen_at,
+        voices=best.voices,
         calibration=calibration.fit(best.logits, best.answers.label_ids, evidence, adaptation.calibration.temperature),
         held_out=best,
         evidence=evidence,
@@ -191,6 +205,22 @@ def _checked(
             raise ValueError(f"A {what} lies outside [0, {limit}): {given.min()} to {given.max()} were given.")
     counted = np.ones(len(rows), dtype=np.float32) if weights is None else np.asarray(weights, dtype=np.float32)
     return Answers(rows, label_ids, counted)
+
+
+def _chosen_at(warm: Adaptation | None, voices: Sequence[Voice], answers: int) -> int:
+    """When weights were last chosen; 0 where a voice is new, so that it is weighed at once."""
+    if warm is None or {voice.name for voice in voices} - {voice.name for voice in warm.voices}:
+        return 0
+    return min(warm.smoothing_chosen_at, answers)
+
+
+def _check_voices(voices: Sequence[Voice], answers: int, label_count: int) -> None:
+    for voice in voices:
+        if voice.unseen.shape != (answers, label_count):
+            raise ValueError(
+                f"The voice {voice.name!r} speaks of {voice.unseen.shape} answers and labels "
+                f"instead of {(answers, label_count)}."
+            )
 
 
 def _centred_names(

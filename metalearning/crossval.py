@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -13,6 +13,7 @@ from metalearning.gate import Trust
 from metalearning.graph import smooth, votes
 from metalearning.pool import Pool
 from metalearning.vectors import Rows, softmax
+from metalearning.voices import Voice, said
 
 WHOLE_POOL = 4000
 """Items up to which labels flow through the whole pool while cross-validating; beyond it only next to the answers."""
@@ -28,53 +29,153 @@ class HeldOut:
     logits: Float[np.ndarray, "rows labels"]
     """Smoothed, not yet tempered."""
     smoothing: float
+    voices: tuple[Voice, ...]
+    """With the weights at which the logits were taken."""
     foreseeable: Bool[np.ndarray, " rows"]
     """Whether the label had a name or another answer left, so that the model could have said it."""
     background: Float[np.ndarray, " items"]
     """The same models' confidences (likeliest label's probability, not tempered) on a sample of unanswered items."""
 
 
-def best_smoothing(
+@dataclass(frozen=True)
+class Way:
+    """How a model is made from answers, the same for every fold."""
+
+    names: Float[np.ndarray, "labels dim"]
+    mean: Float[np.ndarray, " dim"]
+    trust: Trust
+    voices: tuple[Voice, ...]
+    iterations: int
+    strength: float
+
+
+def held_out(
     pool: Pool,
     answers: Answers,
-    names: Float[np.ndarray, "labels dim"],
-    mean: Float[np.ndarray, " dim"],
-    trust: Trust,
+    way: Way,
+    smoothing: float,
     choices: tuple[tuple[float, float], ...],
     *,
+    choose_voices: bool,
     folds: int,
-    iterations: int,
-    strength: float,
     generator: np.random.Generator,
 ) -> HeldOut:
-    """The held-out logits at the weight of the neighbours under which the answers are likeliest.
+    """The held-out logits at the weights of the voices and of the neighbours under which the answers are likeliest.
 
-    `choices` are pairs of a weight and its log-prior; with one pair nothing is chosen. Heads are fitted afresh without
-    the fold (no warm start: that would leak the answers), and labels flow only from answers outside the fold.
+    `choices` are weights of the neighbours, each with its log-prior; with one nothing is chosen. The voices' weights
+    are chosen before, one after the other, at `smoothing`. Heads are fitted afresh without the fold (no warm start:
+    that would leak the answers), labels flow only from answers outside the fold, and of the items in it each voice says
+    what it would without their answers.
     """
+    parts = _parts(pool, answers, way, folds, generator)
+    voices = way.voices
+    if choose_voices:
+        for number in range(len(voices)):
+            voices = _with_best_weight(parts, answers, voices, number, smoothing)
+    tried = [_said(parts, answers, voices, weight) for weight, _ in choices]
+    best = int(np.argmax([_log_likelihood(tried[j], answers) + choices[j][1] for j in range(len(choices))]))
+    return HeldOut(
+        answers,
+        tried[best],
+        choices[best][0],
+        voices,
+        parts.foreseeable,
+        _background(parts, answers, voices, choices[best][0]),
+    )
+
+
+@dataclass(frozen=True)
+class _Fold:
+    """Answers kept from a model, and what that model says of the items nearby before voices and neighbours speak."""
+
+    inside: Rows
+    base: Float[np.ndarray, "items labels"]
+    clamped: Rows
+    clamped_to: Float[np.ndarray, "rows labels"]
+
+
+@dataclass(frozen=True)
+class _Parts:
+    """All that does not depend on the weights that are tried."""
+
+    nearby: _Nearby
+    folds: list[_Fold]
+    said: list[Float[np.ndarray, "items labels"]]
+    """What each voice says of the items nearby."""
+    foreseeable: Bool[np.ndarray, " rows"]
+
+
+def _parts(pool: Pool, answers: Answers, way: Way, folds: int, generator: np.random.Generator) -> _Parts:
     nearby = _nearby(pool, answers.rows, generator)
-    unanswered = ~np.isin(nearby.rows, answers.rows) & np.isin(nearby.rows, nearby.sample)
-    background = np.zeros((len(choices), int(unanswered.sum())), dtype=np.float32)
     foreseeable = np.zeros(len(answers), dtype=bool)
     fold = _deal(answers.rows, folds, generator)
-    logits = np.zeros((len(choices), len(answers), len(names)), dtype=np.float32)
+    fitted = []
     for number in range(folds):
         inside, outside = np.flatnonzero(fold == number), np.flatnonzero(fold != number)
         if not len(inside):
             continue
         known = answers[outside]
-        head = _fit(pool, known, names, mean, trust, iterations, strength)
-        foreseeable[inside] = ~silent_labels(known, names)[answers.label_ids[inside]]
-        base = head.logits(nearby.x)
-        clamped, clamped_to = votes(nearby.place(known.rows), known.label_ids, known.weights, len(names))
-        for choice, (smoothing, _) in enumerate(choices):
-            flowed = base if nearby.graph is None else smooth(base, nearby.graph, smoothing, clamped, clamped_to)
-            logits[choice, inside] = flowed[nearby.place(answers.rows[inside])]
-            if not background[choice].any():  # the first fold's model speaks for all: they differ little
-                background[choice] = softmax(flowed[unanswered]).max(axis=1, initial=0)
-    likelihood = [_log_likelihood(logits[j], answers) + choices[j][1] for j in range(len(choices))]
-    best = int(np.argmax(likelihood))
-    return HeldOut(answers, logits[best], choices[best][0], foreseeable, background[best])
+        foreseeable[inside] = ~silent_labels(known, way.names)[answers.label_ids[inside]]
+        clamped, clamped_to = votes(nearby.place(known.rows), known.label_ids, known.weights, len(way.names))
+        fitted.append(_Fold(inside, _fit(pool, known, way).logits(nearby.x), clamped, clamped_to))
+    shape = (len(nearby.rows), len(way.names))
+    return _Parts(nearby, fitted, [said(voice, nearby.rows, shape) for voice in way.voices], foreseeable)
+
+
+def _with_best_weight(
+    parts: _Parts,
+    answers: Answers,
+    voices: tuple[Voice, ...],
+    number: int,
+    smoothing: float,
+) -> tuple[Voice, ...]:
+    """The voices with the weight of one of them chosen, the others' kept."""
+    best, most = voices, -np.inf
+    for weight, log_prior in voices[number].choices:
+        tried = (*voices[:number], replace(voices[number], weight=weight), *voices[number + 1 :])
+        likelihood = _log_likelihood(_said(parts, answers, tried, smoothing), answers) + log_prior
+        if likelihood > most:
+            best, most = tried, likelihood
+    return best
+
+
+def _said(
+    parts: _Parts, answers: Answers, voices: tuple[Voice, ...], smoothing: float
+) -> Float[np.ndarray, "rows labels"]:
+    """Held-out logits of every answer at these weights."""
+    logits = np.zeros((len(answers), parts.folds[0].base.shape[1]), dtype=np.float32)
+    for fold in parts.folds:
+        flowed = _flowed(parts, fold, answers, voices, smoothing)
+        logits[fold.inside] = flowed[parts.nearby.place(answers.rows[fold.inside])]
+    return logits
+
+
+def _flowed(
+    parts: _Parts, fold: _Fold, answers: Answers, voices: tuple[Voice, ...], smoothing: float
+) -> Float[np.ndarray, "items labels"]:
+    """What the fold's model, the voices and the neighbours say of the items nearby."""
+    base = fold.base
+    if voices:
+        base = base.copy()
+        for voice, heard in zip(voices, parts.said, strict=True):
+            unseen = heard.copy()
+            unseen[parts.nearby.place(answers.rows[fold.inside])] = voice.unseen[fold.inside]
+            base += np.float32(voice.weight) * unseen
+    if parts.nearby.graph is None:
+        return base
+    return smooth(base, parts.nearby.graph, smoothing, fold.clamped, fold.clamped_to)
+
+
+def _background(
+    parts: _Parts, answers: Answers, voices: tuple[Voice, ...], smoothing: float
+) -> Float[np.ndarray, " items"]:
+    """Confidences on unanswered items. The first fold's model speaks for all: they differ little."""
+    nearby = parts.nearby
+    unanswered = ~np.isin(nearby.rows, answers.rows) & np.isin(nearby.rows, nearby.sample)
+    confidence: Float[np.ndarray, " items"] = softmax(
+        _flowed(parts, parts.folds[0], answers, voices, smoothing)[unanswered]
+    ).max(axis=1, initial=0)
+    return confidence
 
 
 @dataclass(frozen=True)
@@ -119,25 +220,17 @@ def _deal(rows: Rows, folds: int, generator: np.random.Generator) -> Rows:
     return turn[item] % folds
 
 
-def _fit(
-    pool: Pool,
-    known: Answers,
-    names: Float[np.ndarray, "labels dim"],
-    mean: Float[np.ndarray, " dim"],
-    trust: Trust,
-    iterations: int,
-    strength: float,
-) -> Head:
+def _fit(pool: Pool, known: Answers, way: Way) -> Head:
     experts = fit_experts(
         pool.vectors(known.rows),
         known,
-        names,
-        mean,
-        iterations=iterations,
-        strength=strength,
-        logistic_too=bool(trust[2]),
+        way.names,
+        way.mean,
+        iterations=way.iterations,
+        strength=way.strength,
+        logistic_too=bool(way.trust[2]),
     )
-    return weigh(experts, trust, silent_labels(known, names))
+    return weigh(experts, way.trust, silent_labels(known, way.names))
 
 
 def _log_likelihood(logits: Float[np.ndarray, "rows labels"], answers: Answers) -> float:

@@ -12,6 +12,7 @@ from metalearning.calibration import Estimate, estimate_accuracy
 from metalearning.graph import smooth
 from metalearning.pool import Pool
 from metalearning.vectors import Rows, softmax
+from metalearning.voices import add
 
 NO_LABEL = -1
 
@@ -40,7 +41,7 @@ def predict(adaptation: Adaptation, pool: Pool) -> Prediction:
     clamped, clamped_to = adaptation.clamped
     if not uses_graph(adaptation, pool):
         for place, x in pool.blocks():
-            _write(result, place, softmax(adaptation.calibration.temper(adaptation.head.logits(x))))
+            _write(result, place, softmax(adaptation.calibration.temper(_logits(adaptation, x, place))))
         _write(result, clamped, clamped_to)
         return result
     probabilities = softmax(adaptation.calibration.temper(_smoothed(adaptation, pool)))
@@ -92,10 +93,17 @@ def uses_graph(adaptation: Adaptation, pool: Pool) -> bool:
     return pool.graph is not None and adaptation.smoothing > 0 and fits
 
 
+def _logits(
+    adaptation: Adaptation, x: Float[np.ndarray, "items dim"], place: slice | Rows
+) -> Float[np.ndarray, "items labels"]:
+    """What experts and voices say of the items at `place`, whose embeddings are `x`; not smoothed, not tempered."""
+    return add(adaptation.head.logits(x), adaptation.voices, place)
+
+
 def _smoothed(adaptation: Adaptation, pool: Pool) -> Float[np.ndarray, "items labels"]:
     logits = np.empty((len(pool), adaptation.label_count), dtype=np.float32)
     for place, x in pool.blocks():
-        logits[place] = adaptation.head.logits(x)
+        logits[place] = _logits(adaptation, x, place)
     steps = 10 if len(pool) <= 20_000 else 6  # the last four move no probability by more than about 0.01
     return smooth(logits, pool.graph, adaptation.smoothing, *adaptation.clamped, steps=steps)
 
@@ -105,7 +113,7 @@ def _probabilities_of(
 ) -> Float[np.ndarray, "rows labels"]:
     if prediction is not None and prediction.probabilities is not None:
         return prediction.probabilities[rows]
-    logits = adaptation.head.logits(pool.vectors(rows))
+    logits = _logits(adaptation, pool.vectors(rows), rows)
     if prediction is not None and pool.graph is not None and uses_graph(adaptation, pool):
         links = pool.graph[rows]
         near = np.unique(links.indices)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -10,13 +11,14 @@ from metalearning.adapt import Adaptation, Config
 from metalearning.calibration import Calibration, Evidence
 from metalearning.crossval import HeldOut
 from metalearning.experts import Answers, Experts, silent_labels, weigh
+from metalearning.voices import Voice
 
 Arrays = Mapping[str, np.ndarray]
 EXPERT_FIELDS = ("mean", "names", "prototypes", "logistic", "proximal")
 
 
 def to_arrays(adaptation: Adaptation) -> dict[str, np.ndarray]:
-    """Everything but the configuration, which belongs to the code."""
+    """Everything but the configuration, which belongs to the code, and what the voices say, which others keep."""
     stored = {f"expert_{name}": getattr(adaptation.experts, name) for name in EXPERT_FIELDS}
     stored |= {
         "label_count": np.array(adaptation.label_count),
@@ -29,6 +31,7 @@ def to_arrays(adaptation: Adaptation) -> dict[str, np.ndarray]:
         "smoothing": np.array(adaptation.smoothing),
         "smoothing_chosen_at": np.array(adaptation.smoothing_chosen_at),
         "temperature": np.array(adaptation.calibration.temperature),
+        "voice_weights": np.array([voice.weight for voice in adaptation.voices]),
     }
     if adaptation.evidence is not None:
         stored |= {
@@ -45,12 +48,18 @@ def to_arrays(adaptation: Adaptation) -> dict[str, np.ndarray]:
     return stored
 
 
-def from_arrays(stored: Arrays, config: Config | None = None) -> Adaptation:
-    """The adaptation that `to_arrays` took apart; predicts the same to the last bit. `stored` may be an open npz."""
+def from_arrays(stored: Arrays, config: Config | None = None, voices: Sequence[Voice] = ()) -> Adaptation:
+    """The adaptation that `to_arrays` took apart; predicts the same to the last bit. `stored` may be an open npz.
+
+    `voices` are those it was made with, in the same order; their weights come from storage.
+    """
     answers = Answers(stored["rows"], stored["label_ids"], stored["weights"])
     experts = Experts(*(stored[f"expert_{name}"] for name in EXPERT_FIELDS))
     names, trust = stored["names"], stored["trust"]
     label_count = int(stored["label_count"])
+    heard = tuple(
+        replace(voice, weight=float(weight)) for voice, weight in zip(voices, stored["voice_weights"], strict=True)
+    )
     evidence = held_out = None
     if "evidence_weights" in stored:
         evidence = Evidence(stored["evidence_weights"], float(stored["evidence_size"]))
@@ -59,6 +68,7 @@ def from_arrays(stored: Arrays, config: Config | None = None) -> Adaptation:
             answers,
             stored["held_out_logits"],
             float(stored["held_out_smoothing"]),
+            heard,
             stored["held_out_foreseeable"],
             stored["held_out_background"],
         )
@@ -76,4 +86,5 @@ def from_arrays(stored: Arrays, config: Config | None = None) -> Adaptation:
         held_out=held_out,
         evidence=evidence,
         config=config or Config(),
+        voices=heard,
     )
