@@ -8,6 +8,7 @@ from django.db.models import Model, QuerySet
 from django.http import HttpRequest
 from rest_framework.request import Request
 
+from labeling import prepared
 from labeling.errors import NotAllowed, NotFound, NotSignedIn
 from labeling.models import Member, Project, Role, User
 
@@ -35,7 +36,7 @@ def membership(user: User, project_id: int, needed: Role = Role.ANNOTATOR) -> Me
     Raises NotFound where the person is no member (the same as for a project that does not exist), NotAllowed
     where the role does not reach as far as `needed`.
     """
-    member = Member.objects.select_related("project", "project__tally").filter(project=project_id, user=user.pk).first()
+    member = _member.first(project=int(project_id), user=user.pk)
     if member is None:
         raise NotFound("project")
     if not Role(member.role).reaches(needed):
@@ -48,15 +49,28 @@ def project(user: User, project_id: int, needed: Role = Role.ANNOTATOR) -> Proje
     return membership(user, project_id, needed).project
 
 
-def row_of(project: Project, rows: QuerySet[Row] | type[Row], **wanted: Any) -> Row:
-    """The one row of this project that has these values; raises NotFound for any other project's."""
-    queryset = rows if isinstance(rows, QuerySet) else rows._default_manager.all()
-    row = queryset.filter(project=project, **wanted).first()
+def row_of(project: Project, rows: QuerySet[Row] | type[Row], *, pk: int | str) -> Row:
+    """The row of this project with this number; raises NotFound for any other project's."""
+    model = rows.model if isinstance(rows, QuerySet) else rows
+    if isinstance(rows, QuerySet):
+        row = rows.filter(project=project, pk=pk).first()
+    else:
+        row = _numbered.first(model=model, project=project.pk, pk=int(pk))
     if row is None:
-        raise NotFound(str(queryset.model._meta.verbose_name))
+        raise NotFound(str(model._meta.verbose_name))
     return row
 
 
 def may_create_projects(user: User) -> bool:
     """Whether this person may make projects: staff, which the first admin is."""
     return bool(user.is_active and user.is_staff)
+
+
+@prepared.rows(project=prepared.ID, user=prepared.ID)
+def _member(project: Any, user: Any) -> QuerySet[Member]:
+    return Member.objects.filter(project=project, user=user).select_related("project", "project__tally")
+
+
+@prepared.rows(project=prepared.ID, pk=prepared.ID)
+def _numbered(model: Any, project: Any, pk: Any) -> QuerySet[Any]:
+    return model._default_manager.filter(project=project, pk=pk)

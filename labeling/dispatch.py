@@ -13,11 +13,12 @@ from typing import Any
 from celery import current_app
 from django.conf import settings
 from django.db import IntegrityError, transaction
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 from django.utils import timezone
 from django.utils.translation import get_language, gettext, override
 from kombu.exceptions import OperationalError
 
+from labeling import prepared
 from labeling.models import Job, Project, User
 
 logger = logging.getLogger(__name__)
@@ -103,4 +104,9 @@ def _give_up(silent: datetime) -> None:
 
 
 def _waiting(project: Project, kind: str) -> Job | None:
-    return Job.objects.filter(project=project, kind=kind, state=Job.State.QUEUED).first()
+    return _queued.first(project=project.pk, kind=kind)
+
+
+@prepared.rows(project=prepared.ID, kind=prepared.TEXT)
+def _queued(project: Any, kind: Any) -> QuerySet[Job]:
+    return Job.objects.filter(project=project, kind=kind, state=Job.State.QUEUED).order_by("pk")

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 from django.db import transaction
-from django.db.models import Count, F
+from django.db.models import Count, F, QuerySet
 
+from labeling import prepared
 from labeling.models import Acceptance, Answer, Item, Origin, Project, Status, Tally
 
 Standing = tuple[str, int | None]  # (status, label id)
@@ -39,9 +41,8 @@ def restate(project_id: int, item_ids: Sequence[int]) -> None:
 
 def answered(project_id: int, item_id: int, label_id: int) -> None:
     """Note that a person has just answered this item: the same as `restate`, quicker for an item that was open."""
-    was_open = Item.objects.filter(pk=item_id, status=Status.OPEN)
-    if was_open.update(status=Status.ANSWERED, label_id=label_id):
-        _count(project_id, Counter({Status.ANSWERED: 1}))
+    if _now_answered(item=item_id, label=label_id):
+        _one_more_answered(project=project_id)
     else:
         restate(project_id, [item_id])
 
@@ -96,6 +97,17 @@ def _count(project_id: int, change: Counter[str]) -> None:
     moves = {status: F(status) + change[status] for status in COUNTED if change[status]}
     if moves:
         Tally.objects.filter(project=project_id).update(**moves)
+
+
+@prepared.update(item=prepared.ID, label=prepared.ID)
+def _now_answered(item: Any, label: Any) -> tuple[QuerySet[Item], dict[str, Any]]:
+    was_open = Item.objects.filter(pk=item, status=Status.OPEN)
+    return was_open, {"status": Status.ANSWERED, "label": label}
+
+
+@prepared.update(project=prepared.ID)
+def _one_more_answered(project: Any) -> tuple[QuerySet[Tally], dict[str, Any]]:
+    return Tally.objects.filter(project=project), {"answered": F("answered") + 1}
 
 
 def _slices(ids: Iterable[int], size: int = 5000) -> Iterable[list[int]]:

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from django.db.models import TextChoices
+from django.db.models import QuerySet, TextChoices
 from django.utils.translation import gettext_lazy as _
 from jaxtyping import Bool, Float, Int
 
-from labeling import pool
+from labeling import pool, prepared
 from labeling.errors import NotFound
 from labeling.models import Item, Label, Mark, Project, Snapshot, Status
 
@@ -75,7 +75,7 @@ class Suggestions:
 
 def latest(project: Project) -> Snapshot | None:
     """The newest snapshot of the project, if the model has said anything yet."""
-    return Snapshot.objects.filter(project=project).order_by("-number").first()
+    return _newest.first(project=project.pk)
 
 
 def numbered(project: Project, number: int | None) -> Snapshot:
@@ -169,6 +169,11 @@ def rejections(project: Project) -> dict[int, set[int]]:
     for row, label_id in marks.values_list("item__row", "label_id"):
         refused.setdefault(row, set()).add(label_id)
     return refused
+
+
+@prepared.rows(project=prepared.ID)
+def _newest(project: Any) -> QuerySet[Snapshot]:
+    return Snapshot.objects.filter(project=project).order_by("-number")[:1]
 
 
 def _read(snapshot: Snapshot) -> Suggestions:

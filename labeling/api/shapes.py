@@ -5,8 +5,10 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
+from django.db.models import QuerySet
 from django.urls import reverse
 
+from labeling import prepared
 from labeling.flow import suggesting
 from labeling.models import Answer, Item, Job, Label, Lease, Project, Snapshot, Tally, User
 
@@ -70,7 +72,7 @@ def progress(project: Project, snapshot: Snapshot | None, user: User | None = No
 
     `snapshot` is the newest one; `user` adds how many current answers are this person's.
     """
-    tally = Tally.objects.get(project=project)
+    [tally] = _tally(project=project.pk)
     shown: dict[str, Any] = {
         "items": tally.items,
         "open": tally.open,
@@ -102,7 +104,7 @@ def label(label: Label) -> dict[str, Any]:
 def _named(reasons: list[dict[str, Any]]) -> dict[int, str]:
     """The names of the labels that these reasons speak of, by id."""
     ids = {label_id for reason in reasons for label_id in reason.get("labels", [])}
-    return dict(Label.objects.filter(pk__in=ids).values_list("pk", "name")) if ids else {}
+    return {label.pk: label.name for label in _labels(ids=sorted(ids))}
 
 
 def _reason(reason: dict[str, Any], labels: dict[int, str], hidden: bool) -> dict[str, Any]:
@@ -111,8 +113,7 @@ def _reason(reason: dict[str, Any], labels: dict[int, str], hidden: bool) -> dic
 
 
 def _model(project: Project, snapshot: Snapshot | None) -> dict[str, Any]:
-    jobs = Job.objects.filter(project=project, state=Job.State.RUNNING, kind__in=[Job.Kind.EMBED, Job.Kind.ADAPT])
-    running: dict[str, Job] = {job.kind: job for job in jobs}
+    running: dict[str, Job] = {job.kind: job for job in _learning(project=project.pk)}
     embedding = running.get(Job.Kind.EMBED)
     state = "embedding" if embedding else "adapting" if running else "idle"
     at: datetime | None = snapshot.created_at if snapshot else None
@@ -121,3 +122,20 @@ def _model(project: Project, snapshot: Snapshot | None) -> dict[str, Any]:
         "embedded": embedding.done if embedding else None,
         "adapted_at": at.isoformat() if at else None,
     }
+
+
+@prepared.rows(project=prepared.ID)
+def _tally(project: Any) -> QuerySet[Tally]:
+    return Tally.objects.filter(project=project)
+
+
+@prepared.rows(project=prepared.ID)
+def _learning(project: Any) -> QuerySet[Job]:
+    """The jobs that embed and adapt at this moment."""
+    kinds = [Job.Kind.EMBED, Job.Kind.ADAPT]
+    return Job.objects.filter(project=project, state=Job.State.RUNNING, kind__in=kinds)
+
+
+@prepared.rows(ids=prepared.ID)
+def _labels(ids: Any) -> QuerySet[Label]:
+    return Label.objects.filter(pk__in=ids)

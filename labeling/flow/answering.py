@@ -8,10 +8,10 @@ from datetime import datetime
 from typing import Any
 
 from django.db import IntegrityError, transaction
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 from django.utils.translation import gettext as _
 
-from labeling import dispatch, standing
+from labeling import dispatch, prepared, standing
 from labeling.errors import Conflict, NotFound
 from labeling.models import Acceptance, Answer, Candidate, Item, Job, Label, Lease, Mark, Origin, Project, User
 
@@ -150,13 +150,13 @@ def _give(
 ) -> Answer:
     if previous:
         Answer.objects.filter(pk=previous.pk).update(withdrawn_at=now, withdrawn_by=author)
-    lease = Lease.objects.filter(item=item, holder=author).first()
+    lease = _lease.first(item=item.pk, holder=author.pk)
     answer = Answer.objects.create(
         project=project, item=item, author=author, label=label, value=value, key=key, seconds=seconds, created_at=now,
         **_seen(project, lease),
     )  # fmt: skip
     if lease:
-        lease.delete()
+        _end(lease=lease.pk)
     else:
         # A leased item has left the queue, and is never one that this person skipped.
         Candidate.objects.filter(item=item).delete()
@@ -187,12 +187,28 @@ def _before(author: User, key: uuid.UUID | None, item: Item) -> tuple[Answer | N
 
     Raises Conflict where the key was used for another item.
     """
-    current = Q(item=item, author=author, withdrawn_at=None, origin=Origin.PERSON)
-    found = list(Answer.objects.filter(current | Q(author=author, key=key) if key else current))
+    found = _said(item=item.pk, author=author.pk, key=key)
     known = next((answer for answer in found if key and answer.key == key), None)
     if known and known.item_id != item.pk:
         raise Conflict(_("This idempotency key was used for another item. Make a new one for each answer."))
     return known, next((answer for answer in found if answer.withdrawn_at is None), None)
+
+
+@prepared.rows(item=prepared.ID, author=prepared.ID, key=prepared.KEY)
+def _said(item: Any, author: Any, key: Any) -> QuerySet[Answer]:
+    """The current answer, and the one with this key; no answer equals a key that is not there."""
+    current = Q(item=item, author=author, withdrawn_at=None, origin=Origin.PERSON)
+    return Answer.objects.filter(current | Q(author=author, key=key))
+
+
+@prepared.rows(item=prepared.ID, holder=prepared.ID)
+def _lease(item: Any, holder: Any) -> QuerySet[Lease]:
+    return Lease.objects.filter(item=item, holder=holder).order_by("pk")
+
+
+@prepared.deletion(lease=prepared.ID)
+def _end(lease: Any) -> QuerySet[Lease]:
+    return Lease.objects.filter(pk=lease)
 
 
 def _event(code: str, at: datetime, who: User | None, label: str, **facts: Any) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from django.db import IntegrityError, transaction
 from django.db.models import Exists, OuterRef, Q, QuerySet
 
-from labeling import pool, suggestions
+from labeling import pool, prepared, suggestions
 from labeling.models import Candidate, Item, Job, Lease, Mark, Project, Snapshot, Status, User
 
 FRONT = -1_000_000  # where items go that came back: before everything the model ranks
@@ -117,19 +117,17 @@ def refill(*, project: Project, snapshot: Snapshot, asked: list[dict[str, Any]])
 
 def _kept(project: Project, user: User, tab: str, count: int, now: datetime, expires: datetime) -> list[Lease]:
     """What the tab holds already, its time begun anew once half of it is gone."""
-    held = Lease.objects.filter(project=project, holder=user, tab=tab, expires_at__gt=now)
-    kept = list(_shown(held).filter(item__status=Status.OPEN)[:count])
+    mine: dict[str, Any] = {"project": project.pk, "holder": user.pk, "tab": tab, "now": now}
+    kept = _held(**mine, count=count)
     if any(lease.expires_at - now < (expires - now) / 2 for lease in kept):
-        held.update(expires_at=expires)
+        _held_longer(**mine, expires=expires)
         for lease in kept:
             lease.expires_at = expires
     return kept
 
 
 def _from_queue(project: Project, user: User, tab: str, count: int, now: datetime, expires: datetime) -> list[Lease]:
-    queue = _free(Candidate.objects.filter(project=project, item__status=Status.OPEN), "item_id", user, now)
-    locked = queue.select_for_update(skip_locked=True, of=("self",)).select_related("item", "snapshot")
-    found = list(locked.order_by("position")[:count])
+    found = _first_in_queue(project=project.pk, user=user.pk, now=now, count=count)
     leases = _lease(
         [
             Lease(
@@ -140,8 +138,8 @@ def _from_queue(project: Project, user: User, tab: str, count: int, now: datetim
         ],
         now,
     )  # fmt: skip
-    if leases:
-        Candidate.objects.filter(item__in=[lease.item_id for lease in leases]).delete()
+    got = {lease.item_id for lease in leases}
+    _out_of_queue(candidates=[candidate.pk for candidate in found if candidate.item_id in got])
     return leases
 
 
@@ -171,7 +169,7 @@ def _from_anywhere(
     )  # fmt: skip
 
 
-def _free(rows: QuerySet[Any], item: str, user: User, now: datetime) -> QuerySet[Any]:
+def _free(rows: QuerySet[Any], item: str, user: Any, now: Any) -> QuerySet[Any]:
     """Those whose item nobody holds and this person has not skipped. `item` names the column with the item's id."""
     leased = Lease.objects.filter(item=OuterRef(item), expires_at__gt=now)
     skipped = Mark.objects.filter(item=OuterRef(item), author=user, code=Mark.Code.SKIP)
@@ -197,6 +195,31 @@ def _lease_what_is_free(wanted: list[Lease], now: datetime) -> list[Lease]:
     mine = Q(item__in=ids, holder=wanted[0].holder, tab=wanted[0].tab, created_at=now)
     got = {lease.item_id: lease for lease in _shown(Lease.objects.filter(mine))}
     return [got[item_id] for item_id in ids if item_id in got]
+
+
+@prepared.rows(project=prepared.ID, holder=prepared.ID, tab=prepared.TEXT, now=prepared.TIME)
+def _held(project: Any, holder: Any, tab: Any, now: Any, count: int) -> QuerySet[Lease]:
+    held = Lease.objects.filter(project=project, holder=holder, tab=tab, expires_at__gt=now)
+    return _shown(held).filter(item__status=Status.OPEN)[:count]
+
+
+@prepared.update(project=prepared.ID, holder=prepared.ID, tab=prepared.TEXT, now=prepared.TIME, expires=prepared.TIME)
+def _held_longer(project: Any, holder: Any, tab: Any, now: Any, expires: Any) -> tuple[QuerySet[Lease], dict[str, Any]]:
+    held = Lease.objects.filter(project=project, holder=holder, tab=tab, expires_at__gt=now)
+    return held, {"expires_at": expires}
+
+
+@prepared.rows(project=prepared.ID, user=prepared.ID, now=prepared.TIME)
+def _first_in_queue(project: Any, user: Any, now: Any, count: int) -> QuerySet[Candidate]:
+    """Candidates that nobody else is taking at this moment, locked until the transaction ends."""
+    queue = _free(Candidate.objects.filter(project=project, item__status=Status.OPEN), "item_id", user, now)
+    locked = queue.select_for_update(skip_locked=True, of=("self",)).select_related("item", "snapshot")
+    return locked.order_by("position")[:count]
+
+
+@prepared.deletion(candidates=prepared.ID)
+def _out_of_queue(candidates: Any) -> QuerySet[Candidate]:
+    return Candidate.objects.filter(pk__in=candidates)
 
 
 def _shown(leases: QuerySet[Lease]) -> QuerySet[Lease]:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.db.models import QuerySet
+
+from labeling import prepared
 from labeling.errors import UnknownLabel
 from labeling.models import Answer, Label, Project
 
@@ -14,7 +17,7 @@ def read(project: Project, given: Any) -> tuple[Label, dict[str, Any]]:
     if isinstance(given, str):
         label = offered.filter(name=given).first()
     elif isinstance(given, int) and not isinstance(given, bool):
-        label = offered.filter(pk=given).first()
+        label = _offered.first(project=project.pk, label=given)
     else:
         label = None
     if label is None:
@@ -35,3 +38,8 @@ def shown(label: Label, value: dict[str, Any]) -> str:
 def exported(label: Label, value: dict[str, Any]) -> str:
     """The label's name."""
     return label.name
+
+
+@prepared.rows(project=prepared.ID, label=prepared.ID)
+def _offered(project: Any, label: Any) -> QuerySet[Label]:
+    return Label.objects.filter(project=project, archived_at=None, pk=label)
