@@ -42,7 +42,7 @@ class Given(Expression):
         super().__init__(output_field=field)
         self.name, self.place = name, place
 
-    def as_sql(self, compiler: Any, connection: Any) -> tuple[str, list[Any]]:
+    def as_sql(self, compiler: Any, connection: Any) -> Any:
         """A placeholder, and this object where its value belongs."""
         return "%s", [self]
 
@@ -172,7 +172,7 @@ def _reader(compiler: Any) -> Callable[[list[Any]], list[Any]]:
     own = facts["select_fields"]
     start, stop = own[0], own[-1] + 1
     names = [expression.target.attname for expression, _sql, _alias in chosen[start:stop]]
-    related = get_related_populators(facts, chosen, connection.alias)
+    related = get_related_populators(facts, chosen, connection.alias)  # type: ignore[call-arg] # the stubs know a later one
 
     def read(found: list[Any]) -> list[Any]:
         instances = []

@@ -13,6 +13,7 @@ from labeling.models import Answer, Candidate, Item, Lease, Project, Role
 from tests import make
 
 pytestmark = pytest.mark.django_db
+QUERIES = 26  # of one answer with the next items, savepoints among them; see bench/answering.py for the time
 
 
 @pytest.fixture
@@ -70,6 +71,20 @@ def test_an_answer_is_kept_and_the_next_items_come_with_it(project: Project, api
     again = post(api, project, "answers", answered)
     assert (again.status_code, again.json()["answer"]["id"]) == (200, kept.pk)
     assert Answer.objects.count() == 1
+
+
+def test_one_answer_takes_few_queries(project: Project, django_assert_max_num_queries: Any) -> None:
+    make.snapshot(project)
+    client = Client()
+    client.force_login(make.member(project, Role.ANNOTATOR, "anna"))
+    label = project.labels.get(name="yes").pk
+    held = client.get(url(project, "next?count=2&tab=a")).json()["items"]
+    # The first answer starts the adaptation; the others find it waiting.
+    first = {"item": held[0]["id"], "label": label, "key": str(uuid.uuid4()), "tab": "a", "count": 2}
+    held = post(client, project, "answers", first).json()["next"]
+    second = {"item": held[0]["id"], "label": label, "key": str(uuid.uuid4()), "tab": "a", "count": 2}
+    with django_assert_max_num_queries(QUERIES):
+        assert post(client, project, "answers", second).status_code == 201
 
 
 def test_a_label_may_be_given_by_id(project: Project, api: Client) -> None:
