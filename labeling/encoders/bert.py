@@ -9,36 +9,104 @@ products in `fast_type()`, the others in float32.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from labeling.encoders.base import Vectors, by_length, unit
+from labeling.encoders import names as label_names
+from labeling.encoders.base import States, Vectors, by_length, fast_type, unit
 
 if TYPE_CHECKING:
     import torch
 
     Weights = Mapping[str, torch.Tensor]
+    Take = Callable[[torch.Tensor, torch.Tensor], object]  # hidden states and mask, on their way to the top layers
     Look = Callable[[torch.Tensor], torch.Tensor]  # token ids (batch, tokens) -> word vectors (batch, tokens, width)
 
 HEADS, EPSILON = 12, 1e-12
 WIDTH = 384
 BATCH_TOKENS = 1024  # all of a batch's work then stays in the processor's cache
+TOP = 2  # layers that learn in a project
+KEPT_TOKENS = 64  # of a text, whose states are kept: 48 KB at most
 
 
-def encode(weights: Weights, look: Look, windows: Sequence[Sequence[int]], owner: Sequence[int], count: int) -> Vectors:
-    """Vectors of `count` texts, (count, 384), from their windows of token ids; window w is of text owner[w].
+class Bert(ABC):
+    """A text encoder on this network: what is the same for both, whatever their tokens and weights."""
 
-    A text's vector is the mean of its windows' vectors, at length 1.
+    name: str
+    dimension = WIDTH
+    modality = "text"
+    _weights: Weights
+
+    @abstractmethod
+    def _cut(self, items: Sequence[str]) -> list[list[list[int]]]:
+        """Each text's windows of token ids, one at least."""
+
+    @abstractmethod
+    def _look(self, ids: torch.Tensor) -> torch.Tensor:
+        """Word vectors, (batch, tokens, 384), of token ids, (batch, tokens)."""
+
+    @abstractmethod
+    def top(self) -> dict[str, torch.Tensor]:
+        """The weights of the top layers as they were published, float32: where adapting an encoder begins."""
+
+    def encode(self, items: Sequence[str]) -> Vectors:
+        """Vectors of the texts, (items, 384)."""
+        return encode(self._weights, self._look, self._cut(items))
+
+    def encode_names(self, names: Sequence[str]) -> Vectors:
+        """Vectors of the label names, as words, (names, 384)."""
+        return self.encode([label_names.words(name) for name in names])
+
+    def read(self, items: Sequence[str]) -> tuple[Vectors, list[States]]:
+        """The texts' vectors and what enters the top layers on the way to them."""
+        cut = self._cut(items)
+        states: list[States] = [np.zeros((0, WIDTH), dtype=np.float16) for _ in cut]
+        vectors = encode(self._weights, self._look, cut, states)
+        return vectors, states
+
+    def finish(self, weights: Weights, states: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        """From what enters the top layers, (batch, tokens, 384), through these weights of them to (batch, 384)."""
+        import torch
+
+        numbers = sorted({int(name.split(".")[2]) for name in weights if name.startswith("encoder.layer.")})
+        # What learns is kept in float32; its products are taken in the faster type.
+        fast = fast_type()
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=fast == torch.bfloat16):
+            for number in numbers:
+                states = layer(weights, number, states, mask)
+        return torch.nn.functional.normalize(pool(states, mask), dim=1)
+
+
+def encode(
+    weights: Weights, look: Look, texts: Sequence[Sequence[Sequence[int]]], states: list[States] | None = None
+) -> Vectors:
+    """Vectors of texts, (texts, 384), from each one's windows of token ids.
+
+    A text's vector is the mean of its windows' vectors, at length 1. Into `states` go the hidden states of each text's
+    first window that enter the top layers, for its first 64 tokens.
     """
+    windows = [window for text in texts for window in text]
+    owner = np.repeat(np.arange(len(texts)), [len(text) for text in texts])
+    first = np.concatenate([[True], owner[1:] != owner[:-1]]) if len(owner) else np.zeros(0, dtype=bool)
+
+    def take(places: NDArray[np.int64], hidden: torch.Tensor, mask: torch.Tensor) -> None:
+        half = hidden[:, :KEPT_TOKENS].half().numpy()
+        lengths = mask[:, :KEPT_TOKENS].sum(1).tolist()
+        for row, place in enumerate(places):
+            if states is not None and first[place]:
+                states[owner[place]] = half[row, : lengths[row]].copy()
 
     def batch(places: NDArray[np.int64]) -> Vectors:
-        return _encode_batch(weights, look, [windows[place] for place in places])
+        taking = None if states is None else partial(take, places)
+        return _encode_batch(weights, look, [windows[place] for place in places], taking)
 
     vectors = by_length([len(window) for window in windows], BATCH_TOKENS, batch, WIDTH)
-    sums = np.zeros((count, WIDTH), dtype=np.float32)
+    sums = np.zeros((len(texts), WIDTH), dtype=np.float32)
     np.add.at(sums, owner, vectors)
     return unit(sums)
 
@@ -49,7 +117,22 @@ def cut(ids: Sequence[int], size: int, most: int, begin: int, end: int) -> list[
     return [[begin, *ids[start : start + size], end] for start in starts]
 
 
-def _encode_batch(weights: Weights, look: Look, windows: Sequence[Sequence[int]]) -> Vectors:
+def layer_count(weights: Weights) -> int:
+    """How many layers the network has."""
+    number = 0
+    while f"encoder.layer.{number}.output.dense.weight" in weights:
+        number += 1
+    return number
+
+
+def of_top(weights: Weights) -> list[str]:
+    """The names of the top layers' weights."""
+    layers = layer_count(weights)
+    tops = tuple(f"encoder.layer.{number}." for number in range(layers - TOP, layers))
+    return [name for name in weights if name.startswith(tops)]
+
+
+def _encode_batch(weights: Weights, look: Look, windows: Sequence[Sequence[int]], take: Take | None) -> Vectors:
     import torch
 
     longest = max(map(len, windows))
@@ -59,19 +142,21 @@ def _encode_batch(weights: Weights, look: Look, windows: Sequence[Sequence[int]]
         ids[row, : len(window)] = torch.tensor(window)
         mask[row, : len(window)] = True
     with torch.inference_mode():
-        return unit(pool(forward(weights, look(ids), mask), mask).numpy())
+        return unit(pool(forward(weights, look(ids), mask, take), mask).numpy())
 
 
-def forward(weights: Weights, words: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+def forward(weights: Weights, words: torch.Tensor, mask: torch.Tensor, take: Take | None = None) -> torch.Tensor:
     """Hidden states of the last layer, (batch, tokens, 384), float32.
 
-    words: the word vectors, (batch, tokens, 384); mask: (batch, tokens), false where there is only padding.
+    words: the word vectors, (batch, tokens, 384); mask: (batch, tokens), false where there is only padding. `take` is
+    shown what enters the top layers.
     """
     hidden = embed(weights, words)
-    number = 0
-    while f"encoder.layer.{number}.output.dense.weight" in weights:
+    layers = layer_count(weights)
+    for number in range(layers):
+        if take is not None and number == layers - TOP:
+            take(hidden, mask)
         hidden = layer(weights, number, hidden, mask)
-        number += 1
     return hidden
 
 
@@ -114,7 +199,8 @@ def _linear(weights: Weights, name: str, x: torch.Tensor) -> torch.Tensor:
 
 
 def _norm(weights: Weights, name: str, x: torch.Tensor) -> torch.Tensor:
-    """Layer norm, always in float32: the sums that it normalises lose too much in bfloat16."""
+    """Layer norm, in its weights' float32: the sums that it normalises lose too much in bfloat16."""
     from torch.nn import functional as F
 
-    return F.layer_norm(x.float(), x.shape[-1:], weights[f"{name}.weight"], weights[f"{name}.bias"], EPSILON)
+    weight = weights[f"{name}.weight"]
+    return F.layer_norm(x.to(weight.dtype), x.shape[-1:], weight, weights[f"{name}.bias"], EPSILON)

@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from labeling.encoders import bert
-from labeling.encoders import names as label_names
-from labeling.encoders.base import Vectors, fast_type, torch_here
+from labeling.encoders.base import fast_type, torch_here
 
 if TYPE_CHECKING:
     import torch
@@ -19,12 +18,10 @@ WINDOWS = 4  # of a longer text; their mean stands for it
 CHARACTERS = 12_000  # more than any four windows hold in ordinary text; keeps a ten-megabyte item affordable
 
 
-class MiniLM:
+class MiniLM(bert.Bert):
     """English text; 384 numbers. A text longer than its window of 254 tokens is the mean of its first four windows."""
 
     name = "minilm"
-    dimension = bert.WIDTH
-    modality = "text"
 
     def __init__(self) -> None:
         torch_here()
@@ -35,22 +32,24 @@ class MiniLM:
         self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
         self._tokenizer.no_padding()
         self._tokenizer.no_truncation()
-        self._weights = _weights(folder / "model.safetensors", fast_type())
+        self._file = folder / "model.safetensors"
+        self._weights = _weights(self._file, fast_type())
 
-    def encode(self, items: Sequence[str]) -> Vectors:
-        """Vectors of the texts, (items, 384)."""
+    def top(self) -> dict[str, torch.Tensor]:
+        """The weights of the top two of six layers, float32, read from the file: ours are rounded."""
+        from safetensors import safe_open
+
+        with safe_open(self._file, "pt") as file:
+            return {name: file.get_tensor(name).float() for name in bert.of_top(self._weights)}
+
+    def _cut(self, items: Sequence[str]) -> list[list[list[int]]]:
         # A lone surrogate, which JSON can carry, is no character to the tokenizer.
         texts = [text[:CHARACTERS].encode("utf-8", "replace").decode() for text in items]
         encodings = self._tokenizer.encode_batch_fast(texts, add_special_tokens=False) if texts else []
-        cut = [bert.cut(encoding.ids, WINDOW, WINDOWS, CLS, SEP) for encoding in encodings]
-        windows = [window for of_text in cut for window in of_text]
-        owner = [place for place, of_text in enumerate(cut) for _ in of_text]
-        words = self._weights["embeddings.word_embeddings.weight"]
-        return bert.encode(self._weights, lambda ids: words[ids], windows, owner, len(texts))
+        return [bert.cut(encoding.ids, WINDOW, WINDOWS, CLS, SEP) for encoding in encodings]
 
-    def encode_names(self, names: Sequence[str]) -> Vectors:
-        """Vectors of the label names, as words, (names, 384)."""
-        return self.encode([label_names.words(name) for name in names])
+    def _look(self, ids: torch.Tensor) -> torch.Tensor:
+        return self._weights["embeddings.word_embeddings.weight"][ids]
 
 
 def _weights(path: Path, fast: torch.dtype) -> dict[str, torch.Tensor]:

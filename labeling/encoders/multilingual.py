@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from labeling.encoders import bert, nano
-from labeling.encoders import names as label_names
-from labeling.encoders.base import Vectors, fast_type, torch_here
+from labeling.encoders.base import fast_type, torch_here
 
 if TYPE_CHECKING:
     import torch
@@ -25,12 +24,10 @@ WINDOWS = 2  # of 510 tokens; a longer text is the mean of its first two
 CHARACTERS = 4_000  # more than two windows hold
 
 
-class Multilingual:
+class Multilingual(bert.Bert):
     """Text in any language; 384 numbers. A text longer than 510 tokens is the mean of its first two windows."""
 
     name = "multilingual"
-    dimension = bert.WIDTH
-    modality = "text"
 
     def __init__(self) -> None:
         torch_here()
@@ -45,19 +42,17 @@ class Multilingual:
             for name, tensor in model.tensors.items()
         }
 
-    def encode(self, items: Sequence[str]) -> Vectors:
-        """Vectors of the texts, (items, 384)."""
+    def top(self) -> dict[str, torch.Tensor]:
+        """The weights of the top two of twelve layers, float32, unpacked from four bits."""
+        import torch
+
+        return {name: torch.tensor(self._model.tensors[name]) for name in bert.of_top(self._weights)}
+
+    def _cut(self, items: Sequence[str]) -> list[list[list[int]]]:
         texts = [self._clean(text) for text in items]
         encodings = self._tokenizer.encode_batch_fast(texts, add_special_tokens=False) if texts else []
         size, begin, end = self._model.positions - 2, self._model.begin, self._model.end
-        cut = [bert.cut(encoding.ids, size, WINDOWS, begin, end) for encoding in encodings]
-        windows = [window for of_text in cut for window in of_text]
-        owner = [place for place, of_text in enumerate(cut) for _ in of_text]
-        return bert.encode(self._weights, self._look, windows, owner, len(texts))
-
-    def encode_names(self, names: Sequence[str]) -> Vectors:
-        """Vectors of the label names, as words, (names, 384)."""
-        return self.encode([label_names.words(name) for name in names])
+        return [bert.cut(encoding.ids, size, WINDOWS, begin, end) for encoding in encodings]
 
     def _clean(self, text: str) -> str:
         """The text as the pieces were learned: characters replaced, spaces single and marked, the prefix in front."""
