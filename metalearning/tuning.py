@@ -16,7 +16,17 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 
-from metalearning.heads import fit_linear, without_bias
+from metalearning.heads import (
+    NEAREST,
+    Weights,
+    centred,
+    fit_linear,
+    label_sums,
+    linear,
+    name_vectors,
+    prototypes,
+    without_bias,
+)
 from metalearning.vectors import Rows, log_softmax
 
 Params: TypeAlias = Mapping[str, Tensor]
@@ -48,7 +58,7 @@ class Config:
     """How many answers a name counts for in its label's prototype."""
     folds: int = 4
     strength: float = 3.0
-    """C of the logistic regression on the tuned vectors."""
+    """C of the head on the tuned vectors: how far answers may pull it from its prior."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,15 +119,15 @@ def batch_loss(network: Network, params: Params, lesson: Lesson, places: Rows) -
     """
     drawn = np.unique(lesson.label_ids[places]) if len(places) < len(lesson) else np.arange(lesson.label_count)
     label_ids = torch.from_numpy(np.searchsorted(drawn, lesson.label_ids[places]))
-    named = [column for column, label_id in enumerate(drawn) if lesson.names[label_id] is not None]
+    words = {column: name for column, label_id in enumerate(drawn) if (name := lesson.names[int(label_id)]) is not None}
     states = [lesson.states[place] for place in places]
-    words = [name for label_id in drawn if (name := lesson.names[label_id]) is not None]
     vectors = network(params, *padded(states, _type_of(params)))
     names = vectors.new_zeros(len(drawn), vectors.shape[1])
     if words:
-        names = names.index_copy(0, torch.tensor(named), network(params, *padded(words, _type_of(params))))
+        embedded = network(params, *padded(list(words.values()), _type_of(params)))
+        names = names.index_copy(0, torch.tensor(list(words)), embedded)
     has_name = torch.zeros(len(drawn), dtype=torch.bool)
-    has_name[named] = True
+    has_name[list(words)] = True
     return leave_one_out_loss(vectors, label_ids, names, has_name, lesson.config.scale, lesson.config.name_weight)
 
 
@@ -137,12 +147,12 @@ def leave_one_out_loss(
     left out, and a label with neither is no rival.
     """
     mean = vectors.mean(0)
-    z = F.normalize(vectors - mean, dim=1)
+    z = _unit(vectors - mean)
     centre = names[has_name].mean(0) if int(has_name.sum()) > 2 else mean
     of_label = F.one_hot(label_ids, len(names)).to(z.dtype)
-    sums = of_label.T @ z + name_weight * F.normalize(names - centre, dim=1) * has_name[:, None]
-    logits = scale * z @ F.normalize(sums, dim=1).T
-    own = scale * (z * F.normalize(sums[label_ids] - z, dim=1)).sum(1)
+    sums = of_label.T @ z + name_weight * _unit(names - centre) * has_name[:, None]
+    logits = scale * z @ _unit(sums).T
+    own = scale * (z * _unit(sums[label_ids] - z)).sum(1)
     logits = torch.where(of_label.bool(), own[:, None], logits)
     answers = of_label.sum(0)
     logits = logits.masked_fill(~(has_name | (answers > 0)), -torch.inf)
@@ -168,6 +178,72 @@ def embed(network: Network, params: Params, states: Sequence[States]) -> Float[n
     return out
 
 
+@dataclass(frozen=True, eq=False)
+class Judge:
+    """A head on tuned vectors: logistic regression drawn to the prototypes of tuned names and answers.
+
+    Alone it would know nothing of a label without answers; so drawn, it says of such a label what its name says.
+    """
+
+    mean: Float[np.ndarray, " dim"]
+    head: Weights
+    silent: Bool[np.ndarray, " labels"]
+    """Labels with neither a name nor an answer."""
+
+    def __call__(self, vectors: Float[np.ndarray, "items dim"]) -> Float[np.ndarray, "items labels"]:
+        """Log-probabilities of the labels.
+
+        A silent label gets what the others get on average, weighed by how likely they are held: no opinion on it.
+        """
+        said = linear(centred(vectors, self.mean), self.head)
+        if not self.silent.any():
+            return log_softmax(said)
+        known = log_softmax(said[:, ~self.silent])
+        said[:, ~self.silent] = known
+        said[:, self.silent] = np.log((np.exp(known) ** 2).sum(axis=1, keepdims=True))
+        return log_softmax(said)
+
+
+def judge(network: Network, params: Params, lesson: Lesson) -> Judge:
+    """The head for these weights: `heads.fit_linear` on the tuned vectors of the answers, from tuned prototypes."""
+    vectors = embed(network, params, lesson.states)
+    named = [label_id for label_id, name in enumerate(lesson.names) if name is not None]
+    words = np.zeros((lesson.label_count, vectors.shape[1]), dtype=np.float32)
+    if named:
+        words[named] = embed(network, params, [name for name in lesson.names if name is not None])
+    mean = vectors.mean(axis=0)
+    z, each = centred(vectors, mean), np.ones(len(lesson), dtype=np.float32)
+    sums = label_sums(z, lesson.label_ids, lesson.label_count, each)
+    prior = without_bias(lesson.config.scale * prototypes(sums, name_vectors(words, mean)))
+    head = fit_linear(z, lesson.label_ids, each, prior, strength=lesson.config.strength)
+    silent = np.asarray(~(words.any(axis=1) | sums.any(axis=1)))
+    return Judge(mean, head, silent)
+
+
+def held_out(
+    network: Network,
+    start: Params,
+    lesson: Lesson,
+    generator: np.random.Generator,
+    tell: Callable[[], object] = lambda: None,
+) -> Float[np.ndarray, "answers labels"]:
+    """For each answer the log-probabilities of an encoder and a head that have not seen it.
+
+    Every fold is tuned anew from `start`: refitting the head alone would not do, for the layers below would have seen
+    the answer. `tell` is called before each fold, and may raise to stop.
+    """
+    fold = generator.permutation(len(lesson)) % lesson.config.folds
+    said = np.zeros((len(lesson), lesson.label_count), dtype=np.float32)
+    for number in range(lesson.config.folds):
+        tell()
+        inside, rest = np.flatnonzero(fold == number), lesson.part(np.flatnonzero(fold != number))
+        if len(inside) and len(rest):
+            params = tune(network, start, rest, generator)
+            vectors = embed(network, params, lesson.part(inside).states)
+            said[inside] = judge(network, params, rest)(vectors)
+    return said
+
+
 def padded(
     states: Sequence[States], kind: torch.dtype
 ) -> tuple[Float[Tensor, "batch tokens width"], Bool[Tensor, "batch tokens"]]:
@@ -189,6 +265,11 @@ def _batches(order: Rows, lengths: Int[np.ndarray, " items"]) -> Iterable[Rows]:
             end += 1
         yield order[start:end]
         start = end
+
+
+def _unit(x: Float[Tensor, "rows dim"]) -> Float[Tensor, "rows dim"]:
+    """At length 1, but for what lies at the mean: there a direction would be rounding, with a gradient without end."""
+    return F.normalize(x, dim=1, eps=NEAREST)
 
 
 def _type_of(params: Params) -> torch.dtype:

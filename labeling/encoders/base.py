@@ -137,7 +137,7 @@ def _product_seconds(kind: torch.dtype, tries: int = 5) -> float:
 
     x, weight = torch.ones(256, 384, dtype=kind), torch.ones(1536, 384, dtype=kind)
     taken = []
-    for _ in range(tries):
+    for _try in range(tries):
         began = time.perf_counter()
         torch.nn.functional.linear(x, weight)
         taken.append(time.perf_counter() - began)
