@@ -74,3 +74,8 @@ def _converter(field: models.Field[Any, Any], connection: BaseDatabaseWrapper) -
         # A batch has one or few times.
         return lru_cache(maxsize=64)(connection.ops.adapt_datetimefield_value)
     return None
+
+
+def from_json(value: Any) -> Any:
+    """A JSON column's value as `select` gives it: SQLite's and some drivers' is text still."""
+    return json.loads(value) if isinstance(value, str | bytes) else value

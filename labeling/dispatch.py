@@ -25,7 +25,7 @@ logger = logging.getLogger(__name__)
 TASK = "labeling.tasks.run"
 SILENT_AFTER = timedelta(seconds=20)  # a running job whose worker has not been heard for so long is taken for dead
 MOST_ATTEMPTS = 8  # a job whose worker ended so often is given up
-COALESCED = (Job.Kind.EMBED, Job.Kind.ADAPT)
+COALESCED = (Job.Kind.EMBED, Job.Kind.ADAPT, Job.Kind.VOTE)
 
 _held_back: ContextVar[bool] = ContextVar("held_back", default=False)
 
@@ -33,8 +33,8 @@ _held_back: ContextVar[bool] = ContextVar("held_back", default=False)
 def start(project: Project, kind: str, arguments: dict[str, Any] | None = None, by: User | None = None) -> Job:
     """Queue a job, to be sent when the transaction around it commits.
 
-    Embedding and adapting are coalesced: where one is waiting already, that one is returned, and what was
-    asked for in between is folded into it.
+    Embedding, adapting and applying rules are coalesced: where one is waiting already, that one is returned, and what
+    was asked for in between is folded into it.
     """
     if kind in COALESCED and (waiting := _waiting(project, kind)):
         return waiting

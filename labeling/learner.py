@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
-from scipy.sparse import csr_matrix
+from scipy.sparse import csc_matrix, csr_matrix
 
-from metalearning import acquisition, baselines, calibration, graph, predict
+from metalearning import acquisition, baselines, calibration, graph, predict, rules
 from metalearning.adapt import Adaptation, adapt
 from metalearning.experts import silent_labels
 from metalearning.gate import Gate
 from metalearning.pool import Pool
+from metalearning.shares import wilson
 from metalearning.voices import Voice
 
 QUEUE = 200  # items ranked after each adaptation: more than a team answers before the next one
@@ -25,6 +26,18 @@ NEIGHBOURS = 10
 FEWEST_HELD_OUT = 5  # answers of a label below which a share of them says nothing
 MOST_CONFUSIONS = 50
 REMEMBERED = 4  # pools and adaptations kept in a worker's memory
+
+
+@dataclass(frozen=True, eq=False)
+class Rules:
+    """What people's rules say: `fired` has a 1 where a rule (column) speaks of an item, `columns` the label of each.
+
+    `key` tells whether the rules are still those of the last adaptation.
+    """
+
+    fired: csr_matrix
+    columns: Int[np.ndarray, " rules"]
+    key: tuple[Any, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,6 +64,7 @@ class Lesson:
     recall: Callable[[], Mapping[str, np.ndarray] | None] = lambda: None
     keep: Callable[[Mapping[str, np.ndarray]], None] = lambda arrays: None
     voices: tuple[Voice, ...] = ()  # what else has an opinion of the items
+    rules: Rules | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,7 +84,8 @@ def learn(lesson: Lesson) -> Learned:
     """Adapt to the answers, predict every item, rank what to ask next."""
     generator = np.random.default_rng([lesson.seed, len(lesson.rows)])
     pool = _pool(lesson)
-    adaptation = _adapted(lesson, pool, generator)
+    heard = _heard(lesson, pool)
+    adaptation = _adapted(lesson, pool, heard, generator)
     prediction = predict.predict(adaptation, pool)
     told = _humbled(adaptation, prediction)
     return Learned(
@@ -79,19 +94,29 @@ def learn(lesson: Lesson) -> Learned:
         runner_up=told.runner_up,
         margin=told.margin,
         ranking=_ranking(lesson, pool, adaptation, prediction, generator),
-        facts=_facts(lesson, pool, adaptation),
+        facts=_facts(lesson, pool, adaptation, heard),
         estimates=_estimates(lesson, adaptation, prediction),
     )
+
+
+def marks(spoken: Sequence[Int[np.ndarray, " n"]], items: int) -> csr_matrix:
+    """A matrix of items by rules with a 1 wherever a rule speaks; `spoken` has the rows of each, ascending."""
+    starts = np.concatenate([[0], np.cumsum([len(rows) for rows in spoken])])
+    rows = np.concatenate([*spoken, np.zeros(0, dtype=np.int32)]).astype(np.int32)
+    ones = np.ones(len(rows), dtype=np.float32)
+    return csc_matrix((ones, rows, starts), shape=(items, len(spoken))).tocsr()
 
 
 def forget() -> None:
     """Drop what is remembered between adaptations, as a new worker would have it."""
     _pools.clear()
     _warm.clear()
+    _ruled.clear()
 
 
 _pools: OrderedDict[tuple[Any, ...], Pool] = OrderedDict()
 _warm: OrderedDict[tuple[Any, ...], Adaptation] = OrderedDict()
+_ruled: OrderedDict[tuple[Any, ...], tuple[Any, ...]] = OrderedDict()  # the rules of the remembered adaptations
 
 
 def _pool(lesson: Lesson) -> Pool:
@@ -114,12 +139,24 @@ def _graph(lesson: Lesson) -> csr_matrix:
     return drawn
 
 
-def _adapted(lesson: Lesson, pool: Pool, generator: np.random.Generator) -> Adaptation:
+def _heard(lesson: Lesson, pool: Pool) -> rules.RuleModel | None:
+    """What the rules are worth by now; None without rules."""
+    if lesson.rules is None or lesson.learner != "recipe":
+        return None
+    votes = rules.Votes(lesson.rules.fired, lesson.rules.columns)
+    return rules.hear(votes, pool, lesson.names, lesson.rows, lesson.columns, lesson.label_count)
+
+
+def _adapted(lesson: Lesson, pool: Pool, heard: rules.RuleModel | None, generator: np.random.Generator) -> Adaptation:
     if lesson.learner == "lr":
         return baselines.logistic_regression(pool, lesson.rows, lesson.columns, lesson.label_count)
     warm = _warm.get(lesson.key)
     if warm is not None and (warm.label_count > lesson.label_count or len(warm.answers) > len(lesson.rows)):
         warm = None
+    ruled = lesson.rules.key if lesson.rules is not None else ()
+    if warm is not None and _ruled.get(lesson.key, ()) != ruled:
+        # Other rules are another voice: how loud it may be is chosen anew.
+        warm = replace(warm, voices=tuple(voice for voice in warm.voices if voice.name != rules.NAME))
     adaptation = adapt(
         pool,
         lesson.names,
@@ -129,9 +166,10 @@ def _adapted(lesson: Lesson, pool: Pool, generator: np.random.Generator) -> Adap
         generator=generator,
         gate=Gate(),
         warm=warm,
-        voices=lesson.voices,
+        voices=lesson.voices if heard is None else (*lesson.voices, heard.voice()),
     )
     _remember(_warm, lesson.key, adaptation)
+    _remember(_ruled, lesson.key, ruled)
     return adaptation
 
 
@@ -211,8 +249,8 @@ def _mixed(
     return list(mixed.values())
 
 
-def _facts(lesson: Lesson, pool: Pool, adaptation: Adaptation) -> dict[str, Any]:
-    return {
+def _facts(lesson: Lesson, pool: Pool, adaptation: Adaptation, heard: rules.RuleModel | None) -> dict[str, Any]:
+    facts: dict[str, Any] = {
         "learner": lesson.learner,
         "trust": [round(float(weight), 4) for weight in adaptation.trust],
         "smoothing": float(adaptation.smoothing) if pool.graph is not None else 0.0,
@@ -221,6 +259,13 @@ def _facts(lesson: Lesson, pool: Pool, adaptation: Adaptation) -> dict[str, Any]
         "seed": lesson.seed,
         "voices": {voice.name: voice.weight for voice in adaptation.voices},
     }
+    if heard is not None:
+        own = rules.novelty(heard.votes)
+        facts["rules"] = [
+            {"precision": round(float(precision), 4), "own": round(float(own[place]), 4)}
+            for place, precision in enumerate(heard.precision)
+        ]
+    return facts
 
 
 def _estimates(lesson: Lesson, adaptation: Adaptation, prediction: predict.Prediction) -> dict[str, Any]:
@@ -257,15 +302,10 @@ def _estimates(lesson: Lesson, adaptation: Adaptation, prediction: predict.Predi
 
 
 def _share(correct: int, answers: int) -> dict[str, float]:
-    """A share with its 95 % interval (Wilson 1927)."""
-    share, z = correct / answers, 1.96
-    middle = (share + z**2 / (2 * answers)) / (1 + z**2 / answers)
-    half = z / (1 + z**2 / answers) * (share * (1 - share) / answers + z**2 / (4 * answers**2)) ** 0.5
-    return {
-        "estimate": round(share, 4),
-        "low": round(max(middle - half, 0), 4),
-        "high": round(min(middle + half, 1), 4),
-    }
+    """A share with its 95 % interval, as snapshots keep it; `answers` > 0."""
+    share = wilson(correct, answers)
+    assert share is not None
+    return {name: round(getattr(share, name), 4) for name in ("estimate", "low", "high")}
 
 
 def _remember(kept: OrderedDict[tuple[Any, ...], Any], key: tuple[Any, ...], value: Any) -> None:

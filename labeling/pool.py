@@ -260,7 +260,7 @@ def read_graph(project_id: int, encoder: str, item_count: int) -> dict[str, np.n
 
 def delete_project(project_id: int) -> None:
     """Remove every array of a project."""
-    for folder in ("vectors", "graphs", "snapshots", "names"):
+    for folder in ("vectors", "graphs", "snapshots", "names", "rules"):
         blobs.delete_folder(f"projects/{project_id}/{folder}")
 
 

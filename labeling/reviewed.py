@@ -7,19 +7,22 @@ from typing import Any
 
 from django.urls import reverse
 
-from labeling import jobs, suggestions
-from labeling.models import Acceptance, Answer, Batch, Item, Job, Project, Status
+from labeling import jobs, rulebook, suggestions
+from labeling.models import Acceptance, Answer, Batch, Item, Job, Project, Snapshot, Status
 from labeling.suggestions import State, Suggestions
 
 SHORT = 1000  # characters of a text that a row shows; the item's own page has the rest
 
 
-def describe_suggestions(project: Project, chosen: Suggestions) -> list[dict[str, Any]]:
-    """Each suggestion with its item, in the order given."""
+def describe_suggestions(
+    project: Project, chosen: Suggestions, snapshot: Snapshot | None = None
+) -> list[dict[str, Any]]:
+    """Each suggestion with its item, in the order given, and the rules that spoke of it when `snapshot` was made."""
     found = Item.objects.filter(project=project, row__in=chosen.rows.tolist())
     items = {item.row: item for item in found}
     given = _given(items.values())
     refused = suggestions.rejections(project)
+    spoken = rulebook.spoken(snapshot, chosen.rows.tolist())
     described = []
     for k, row in enumerate(chosen.rows.tolist()):
         if row not in items:
@@ -38,6 +41,7 @@ def describe_suggestions(project: Project, chosen: Suggestions) -> list[dict[str
                 "margin": round(margin, 4),
                 "state": State.REJECTED if is_refused else item.status,
                 "given": given.get(item.pk),
+                "rules": spoken.get(row, []),
             }
         )
     return described
@@ -85,11 +89,18 @@ def describe_batches(project: Project, limit: int = 20) -> list[dict[str, Any]]:
     return [describe_batch(batch, newest.get(batch.pk)) for batch in batches.order_by("-pk")[:limit]]
 
 
-def queue_of(project: Project, chosen: Suggestions, order: str, after: tuple[float, int] | None, limit: int) -> Any:
+def queue_of(
+    project: Project,
+    snapshot: Snapshot,
+    chosen: Suggestions,
+    order: str,
+    after: tuple[float, int] | None,
+    limit: int,
+) -> Any:
     """One page of suggestions in plain values, and behind which (confidence, row) the next begins; None at the end."""
     some = suggestions.page(chosen, order, after, limit)
     more = (float(some.confidence[-1]), int(some.rows[-1])) if len(some) == limit else None
-    return describe_suggestions(project, some), more
+    return describe_suggestions(project, some, snapshot), more
 
 
 def _given(items: Iterable[Item]) -> dict[int, dict[str, Any]]:

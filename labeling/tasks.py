@@ -23,13 +23,14 @@ logger = logging.getLogger(__name__)
 # The steps of each kind of job, imported when first run: a web process that only sends jobs never loads torch.
 STEPS = {
     Job.Kind.IMPORT: ("labeling.flow.importing",),
-    Job.Kind.EMBED: ("labeling.flow.embedding",),
+    Job.Kind.EMBED: ("labeling.flow.embedding", "labeling.flow.ruling"),
     Job.Kind.ADAPT: ("labeling.flow.adapting", "labeling.flow.queueing"),
+    Job.Kind.VOTE: ("labeling.flow.ruling",),
     Job.Kind.ACCEPT: ("labeling.flow.reviewing",),
     Job.Kind.EXPORT: ("labeling.flow.exporting",),
 }
 # The loop: what a finished job is followed by. Answers queue an adaptation of their own.
-FOLLOWED_BY = {Job.Kind.IMPORT: Job.Kind.EMBED, Job.Kind.EMBED: Job.Kind.ADAPT}
+FOLLOWED_BY = {Job.Kind.IMPORT: Job.Kind.EMBED, Job.Kind.EMBED: Job.Kind.ADAPT, Job.Kind.VOTE: Job.Kind.ADAPT}
 
 
 @shared_task(name=dispatch.TASK)

@@ -36,6 +36,14 @@ class GivenOut(serializers.Serializer[Any]):
     answer = serializers.IntegerField(required=False, help_text="Of an answered one.")
 
 
+class SpokenRule(serializers.Serializer[Any]):
+    """A rule that spoke of an item."""
+
+    rule = serializers.IntegerField()
+    label = serializers.IntegerField(help_text="The label it speaks for.")  # type: ignore[assignment]
+    says = serializers.CharField(help_text="The rule in words.")
+
+
 class ReviewedSuggestion(serializers.Serializer[Any]):
     """What a snapshot says of one item."""
 
@@ -47,6 +55,7 @@ class ReviewedSuggestion(serializers.Serializer[Any]):
     margin = serializers.FloatField()
     state = serializers.ChoiceField(choices=State.choices)
     given = GivenOut(allow_null=True)
+    rules = SpokenRule(many=True, help_text="What spoke of the item when the snapshot was made.")
 
 
 class SuggestionPage(serializers.Serializer[Any]):

@@ -95,7 +95,7 @@ def suggestion_list(request: Request, project_id: int) -> Response:
     snapshot = suggestions.numbered(project, number or asked.get("snapshot"))
     label = _label(project, asked.get("label"))
     chosen = suggestions.of(project, snapshot, state=asked["state"], label=label).between(asked["min"], asked["max"])
-    results, more = reviewed.queue_of(project, chosen, asked["order"], after, asked["limit"])
+    results, more = reviewed.queue_of(project, snapshot, chosen, asked["order"], after, asked["limit"])
     following = f"{snapshot.number}:{more[0]!r}:{more[1]}" if more else None
     return Response({"snapshot": snapshot.number, "count": len(chosen), "results": results, "next": following})
 

@@ -12,8 +12,8 @@ from django.db import transaction
 from django.db.models import Max
 from django.utils import timezone
 
-from labeling import encoders, learner, live, naming, pool
-from labeling.models import Answer, Item, Job, Label, Origin, Project, Snapshot, Status
+from labeling import encoders, learner, live, naming, pool, rulebook, votes
+from labeling.models import Answer, Item, Job, Label, Origin, Project, Rule, Snapshot, Status
 
 KEPT = 10  # snapshots whose arrays are kept, beside those that somebody accepted from
 LARGEST_LESSON = 5_000  # answers learned from: people's before imported ones, evenly over the labels
@@ -38,8 +38,10 @@ def adapt(
     if lesson is None:
         return None
     lesson = replace(lesson, strategy=strategy, learner=learn_by, seed=seed, key=(*lesson.key, learn_by))
+    rules = rulebook.active(project)
+    lesson = replace(lesson, rules=_voted(project, labels, rules, len(lesson.x)))
     learned = learner.learn(lesson)
-    snapshot = _store(project, labels, lesson, learned, began)
+    snapshot = _store(project, labels, lesson, _signed(project, rules, lesson, learned), began)
     _tell(snapshot)
     return snapshot
 
@@ -65,6 +67,35 @@ def _lesson(project: Project, labels: list[Label], names: np.ndarray | None) -> 
         recall=partial(pool.read_graph, project.pk, project.encoder, known),
         keep=partial(pool.write_graph, project.pk, project.encoder, known),
     )
+
+
+def _voted(project: Project, labels: list[Label], rules: list[Rule], known: int) -> learner.Rules | None:
+    """What the rules say of the first `known` items, silent on what they have not voted on; None without rules."""
+    if not rules:
+        return None
+    signed = rulebook.signatures(project, rules)
+    found = votes.read(project.pk, signed, known)
+    spoken = [np.flatnonzero(found[rule.pk]) if rule.pk in found else np.zeros(0, np.intp) for rule in rules]
+    column = {label.pk: place for place, label in enumerate(labels)}
+    return learner.Rules(
+        fired=learner.marks(spoken, known),
+        columns=np.array([column[rule.label_id] for rule in rules]),
+        key=tuple((rule.label_id, signed[rule.pk], len(rows)) for rule, rows in zip(rules, spoken, strict=True)),
+    )
+
+
+def _signed(project: Project, rules: list[Rule], lesson: learner.Lesson, learned: learner.Learned) -> learner.Learned:
+    """What was learned, its facts saying which rules took part, as they were then."""
+    told = learned.facts.get("rules")
+    if told is None or lesson.rules is None:
+        return learned
+    signed = rulebook.signatures(project, rules)
+    counts = np.asarray(lesson.rules.fired.sum(axis=0)).ravel()
+    named = [
+        {"id": rule.pk, "label": rule.label_id, "signature": signed[rule.pk], "votes": int(counts[place])} | told[place]
+        for place, rule in enumerate(rules)
+    ]
+    return replace(learned, facts=learned.facts | {"rules": named})
 
 
 def _known_prefix(project: Project, present: np.ndarray) -> int:

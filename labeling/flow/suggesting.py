@@ -6,7 +6,7 @@ from typing import Any
 
 from django.utils.translation import gettext as _
 
-from labeling import suggestions
+from labeling import rulebook, suggestions
 from labeling.models import Lease, Project, Snapshot
 
 DIGITS = 9  # the likeliest labels, one for each digit key
@@ -15,14 +15,20 @@ Top = list[tuple[int, float]]  # (label id, probability in [0, 1]), likeliest fi
 
 
 def for_leases(project: Project, leases: list[Lease], snapshot: Snapshot | None) -> list[dict[str, Any] | None]:
-    """One suggestion for each lease, in order: {"label", "confidence", "runner_up", "snapshot", "top"} or None.
+    """One suggestion for each lease, in order, or None.
 
-    None where the project hides suggestions, or where the model cannot say anything yet.
+    It has "label", "confidence", "runner_up", "snapshot", "top", and the "rules" that spoke. None where the project
+    hides suggestions, or where the model cannot say anything yet.
     """
     if not project.show_suggestions:
         return [None] * len(leases)
-    newest = _newest(snapshot, [lease.item.row for lease in leases])
-    return [_suggestion(lease, newest.get(lease.item.row), snapshot) for lease in leases]
+    rows = [lease.item.row for lease in leases]
+    newest, spoken = _newest(snapshot, rows), rulebook.spoken(snapshot, rows)
+    return [
+        suggestion and suggestion | {"rules": spoken.get(lease.item.row, [])}
+        for lease in leases
+        for suggestion in [_suggestion(lease, newest.get(lease.item.row), snapshot)]
+    ]
 
 
 def why(reason: dict[str, Any], labels: dict[int, str], *, hidden: bool = False) -> str:

@@ -7,6 +7,7 @@ from labeling.models.lease import Candidate, Lease, Mark
 from labeling.models.member import Invitation, Member, Role, User
 from labeling.models.project import Label, Project, Tally
 from labeling.models.review import Acceptance, Batch
+from labeling.models.rule import Rule
 from labeling.models.snapshot import Snapshot
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "Project",
     "Reference",
     "Role",
+    "Rule",
     "Snapshot",
     "Status",
     "Tally",

@@ -19,6 +19,7 @@ class Job(models.Model):
         IMPORT = "import", _("Import")
         EMBED = "embed", _("Embed")
         ADAPT = "adapt", _("Adapt")
+        VOTE = "vote", _("Apply rules")
         ACCEPT = "accept", _("Accept")
         EXPORT = "export", _("Export")
 
@@ -58,7 +59,7 @@ class Job(models.Model):
             # Coalescing: at most one waiting and one running of these, per project.
             models.UniqueConstraint(
                 fields=["project", "kind", "state"],
-                condition=models.Q(kind__in=["embed", "adapt"], state__in=["queued", "running"]),
+                condition=models.Q(kind__in=["embed", "adapt", "vote"], state__in=["queued", "running"]),
                 name="one_waiting_and_one_running",
             )
         ]
