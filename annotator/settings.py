@@ -80,7 +80,7 @@ TEMPLATES = [
 
 
 def _database() -> dict[str, object]:
-    settings = dict(dj_database_url.parse(ENV.database_url, conn_max_age=60))
+    settings = dict(dj_database_url.parse(ENV.database_url, conn_max_age=60, conn_health_checks=True))
     if settings["ENGINE"] == "django.db.backends.sqlite3":
         Path(str(settings["NAME"])).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         settings["OPTIONS"] = {

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from datetime import datetime
 from typing import IO
 
 from django.core.files.storage import default_storage
-from django.core.handlers.asgi import ASGIRequest
 from django.http import HttpRequest, HttpResponse, HttpResponseNotModified, StreamingHttpResponse
 from django.utils.http import content_disposition_header, http_date
 
@@ -66,9 +64,7 @@ def serve(
     status = 206 if part else 200
     if request.method == "HEAD":
         return HttpResponse(status=status, headers=headers)
-    # Each kind of server gathers the other kind of iterator in memory before it sends the first byte.
-    blocks = _blocks_async if isinstance(request, ASGIRequest) else _blocks
-    return StreamingHttpResponse(blocks(path, start, stop), status=status, headers=headers)
+    return StreamingHttpResponse(_blocks(path, start, stop), status=status, headers=headers)
 
 
 def _same(request: HttpRequest, headers: dict[str, str]) -> bool:
@@ -87,18 +83,6 @@ def _blocks(path: str, start: int, stop: int) -> Iterator[bytes]:
         while start < stop and (block := _read(file, stop - start)):
             start += len(block)
             yield block
-
-
-async def _blocks_async(path: str, start: int, stop: int) -> AsyncIterator[bytes]:
-    # Threads of their own: Django's one thread for synchronous code would hold up every other request.
-    file = await asyncio.to_thread(default_storage.open, path, "rb")
-    try:
-        await asyncio.to_thread(file.seek, start)
-        while start < stop and (block := await asyncio.to_thread(_read, file, stop - start)):
-            start += len(block)
-            yield block
-    finally:
-        await asyncio.to_thread(file.close)
 
 
 def _read(file: IO[bytes], most: int) -> bytes:

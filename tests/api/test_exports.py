@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
-
 import pytest
 from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
-from django.test import AsyncRequestFactory
 from hypothesis import given
 from hypothesis import strategies as st
 from rest_framework.test import APIClient
@@ -139,20 +136,6 @@ def test_a_file_that_the_client_has_is_not_sent_again(
     assert rita.get(url, HTTP_IF_NONE_MATCH=rita.get(url)["ETag"]).status_code == 304
     head = rita.head(url)
     assert (head.status_code, head["Content-Length"], head.content) == (200, str(len(CONTENT)), b"")
-
-
-def test_under_asgi_the_file_streams_without_being_gathered(project: Project, reviewer: User) -> None:
-    export = made(project, reviewer)
-    request = AsyncRequestFactory().get("/", headers={"Range": "bytes=10-5000"})
-    reply = ranges.serve(
-        request, path=export.path, size=export.size, name="a.csv", content_type="text/csv", etag="x", changed=NOW
-    )
-    assert reply.is_async  # type: ignore[union-attr]
-
-    async def read() -> bytes:
-        return b"".join([block async for block in reply.streaming_content])  # type: ignore[union-attr]
-
-    assert asyncio.run(read()) == CONTENT[10:5001]
 
 
 def test_deleting_removes_row_and_file(
