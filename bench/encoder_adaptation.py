@@ -8,12 +8,10 @@ folder for temporary files between runs.
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -82,9 +80,7 @@ def task(name: str, file: str, rename: Callable[[str], str | None], most: int, e
     x, states = read(f"{encoder}-{name}", encoder, [row["text"] for row in rows])
     names, name_states = read(f"{encoder}-{name}-names", encoder, [words(label) for label in labels])
     label_ids = np.array([labels.index(row["label"]) for row in rows])
-    return Task(
-        name, Pool(x, neighbour_graph(x, 10, np.random.default_rng(0))), label_ids, names, states, name_states
-    )
+    return Task(name, Pool(x, neighbour_graph(x, 10, np.random.default_rng(0))), label_ids, names, states, name_states)
 
 
 def read(key: str, encoder: str, texts: list[str]) -> tuple[np.ndarray, list[np.ndarray]]:
