@@ -13,7 +13,7 @@ from django.db.models import Count, Max, QuerySet
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from labeling.models import Acceptance, Answer, Item, Label, Mark, Origin, Project, Snapshot, Status, User
+from labeling.models import LABELLING, Acceptance, Answer, Item, Label, Mark, Origin, Project, Snapshot, Status, User
 
 PAUSE = timedelta(minutes=5)  # a longer gap between two answers of a person is a pause, not work
 RECENT = 2000  # newest answers of a person that pace is measured on
@@ -108,7 +108,7 @@ def labels(project: Project, snapshot: Snapshot | None) -> list[dict[str, Any]]:
     with this label had been shown this label. Both are of items that the model was unsure of, so harder than the rest.
     `confused_with`: what the model said most often in its stead, when held back, else when shown.
     """
-    answered = _counts(Answer.objects.filter(project=project, withdrawn_at=None))
+    answered = _counts(Answer.objects.filter(project=project, withdrawn_at=None, purpose__in=LABELLING))
     accepted = _counts(Item.objects.filter(project=project, status=Status.ACCEPTED))
     right, wrong = _confirmations(project)
     estimates = (snapshot.estimates.get("labels") or {}) if snapshot else {}

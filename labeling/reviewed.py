@@ -8,7 +8,7 @@ from typing import Any
 from django.urls import reverse
 
 from labeling import jobs, rulebook, suggestions
-from labeling.models import Acceptance, Answer, Batch, Item, Job, Project, Snapshot, Status
+from labeling.models import LABELLING, Acceptance, Answer, Batch, Item, Job, Project, Snapshot, Status
 from labeling.suggestions import State, Suggestions
 
 SHORT = 1000  # characters of a text that a row shows; the item's own page has the rest
@@ -106,6 +106,7 @@ def queue_of(
 def _given(items: Iterable[Item]) -> dict[int, dict[str, Any]]:
     """Who gave the items that have a label theirs, and when; by item id."""
     by_status: dict[str, list[int]] = {}
+    items = list(items)
     for item in items:
         by_status.setdefault(item.status, []).append(item.pk)
     given: dict[int, dict[str, Any]] = {}
@@ -116,9 +117,12 @@ def _given(items: Iterable[Item]) -> dict[int, dict[str, Any]]:
             "batch": batch.pk
         }
     settled = by_status.get(Status.ANSWERED, []) + by_status.get(Status.IMPORTED, [])
-    answers = Answer.objects.filter(item__in=settled, withdrawn_at=None).select_related("author").order_by("pk")
-    # A person's answer comes after an imported one, and the newest last, as standing.derive reads them.
-    for answer in sorted(answers, key=lambda answer: answer.author_id is not None):
+    label_of = {item.pk: item.label_id for item in items}
+    answers = Answer.objects.filter(item__in=settled, withdrawn_at=None, purpose__in=LABELLING)
+    # A person's answer comes after an imported one, the newest last, as standing.derive reads them; before all others
+    # one that gave the item the label it has.
+    said = answers.select_related("author").order_by("pk")
+    for answer in sorted(said, key=lambda one: (one.label_id == label_of[one.item_id], one.author_id is not None)):
         given[answer.item_id] = _fact(answer.origin, answer.label_id, answer.author, answer.created_at) | {
             "answer": answer.pk
         }

@@ -9,11 +9,12 @@ from typing import Any
 from django.db import transaction
 from django.db.models import Count, F, QuerySet
 
-from labeling import prepared
-from labeling.models import Acceptance, Answer, Item, Origin, Project, Status, Tally
+from labeling import prepared, weighing
+from labeling.models import LABELLING, Acceptance, Answer, Item, Origin, Project, Purpose, Status, Tally
 
 Standing = tuple[str, int | None]  # (status, label id)
 OPEN: Standing = (Status.OPEN, None)
+STANDS = ("pk", "status", "label_id")
 COUNTED = (Status.ANSWERED, Status.IMPORTED, Status.ACCEPTED)
 
 
@@ -21,45 +22,66 @@ COUNTED = (Status.ANSWERED, Status.IMPORTED, Status.ACCEPTED)
 def restate(project_id: int, item_ids: Sequence[int]) -> None:
     """Derive anew where these items stand, and count them.
 
-    Call it in the transaction that changed their answers or acceptances. A person's newest current answer
-    comes first, then the imported one, then an acceptance.
+    Call it in the transaction that changed their answers or acceptances. A reviewer's decision comes first, then what
+    people answered (where one answer is wanted the newest, else their consensus once there are enough), then the
+    imported answer, then an acceptance.
     """
+    project = Project.objects.get(pk=project_id)
     for some in _slices(item_ids):
         # Locked, and before the answers are read: of two who change an item at once, the second counts from the first.
         locked = Item.objects.select_for_update().filter(pk__in=some).order_by("pk")
-        before = dict(locked.values_list("pk", "status"))
-        after = derive(some)
+        before: dict[int, Standing] = {pk: (status, label) for pk, status, label in locked.values_list(*STANDS)}
+        after = derive(project, some)
         by_standing: dict[Standing, list[int]] = defaultdict(list)
-        for item_id in before:
-            by_standing[after.get(item_id, OPEN)].append(item_id)
+        for item_id, stood in before.items():
+            if stood != after.get(item_id, OPEN):
+                by_standing[after.get(item_id, OPEN)].append(item_id)
         for (status, label_id), members in by_standing.items():
             Item.objects.filter(pk__in=members).update(status=status, label_id=label_id)
         change = Counter(after.get(item_id, OPEN)[0] for item_id in before)
-        change.subtract(before.values())
+        change.subtract(status for status, _label_id in before.values())
         _count(project_id, change)
 
 
 def answered(project_id: int, item_id: int, label_id: int) -> None:
-    """Note that a person has just answered this item: the same as `restate`, quicker for an item that was open."""
+    """Note that a person has just answered this item: the same as `restate`, quicker for an item that was open.
+
+    Only for projects that want one answer an item.
+    """
     if _now_answered(item=item_id, label=label_id):
         _one_more_answered(project=project_id)
     else:
         restate(project_id, [item_id])
 
 
-def derive(item_ids: Sequence[int]) -> dict[int, Standing]:
+def restate_weighed(project: Project) -> int:
+    """Say anew where the items stand that people answered, after their answers were weighed; returns how many moved."""
+    verdicts = weighing.all_verdicts(project)
+    moved: list[int] = []
+    for some in _slices(verdicts):
+        after = derive(project, some)
+        stood = Item.objects.filter(pk__in=some).values_list(*STANDS)
+        moved += [pk for pk, status, label_id in stood if (status, label_id) != after.get(pk, OPEN)]
+    restate(project.pk, moved)
+    return len(moved)
+
+
+def derive(project: Project, item_ids: Sequence[int]) -> dict[int, Standing]:
     """Where these items stand; open ones are absent."""
     standing: dict[int, Standing] = {}
     accepted = Acceptance.objects.filter(item__in=item_ids, withdrawn_at=None)
     for item_id, label_id in accepted.values_list("item_id", "label_id"):
         standing[item_id] = (Status.ACCEPTED, label_id)
-    answers = Answer.objects.filter(item__in=item_ids, withdrawn_at=None).order_by("id")
-    # Imported ones first, so that a person's answer overrides them.
-    for item_id, label_id, origin in sorted(
-        answers.values_list("item_id", "label_id", "origin"), key=lambda answer: answer[2] == Origin.PERSON
-    ):
-        standing[item_id] = (Status.ANSWERED if origin == Origin.PERSON else Status.IMPORTED, label_id)
-    return standing
+    answers = Answer.objects.filter(item__in=item_ids, withdrawn_at=None, purpose__in=LABELLING).order_by("id")
+    imported = answers.filter(origin=Origin.IMPORTED)
+    standing |= {item_id: (Status.IMPORTED, label_id) for item_id, label_id in imported.values_list("item", "label")}
+    if project.overlap > 1:
+        verdicts = weighing.verdicts(project, item_ids).items()
+        return standing | {pk: (Status.ANSWERED, verdict.label_id) for pk, verdict in verdicts if verdict.enough}
+    said = answers.filter(origin=Origin.PERSON).values_list("item", "label", "purpose")
+    # Decisions last, so that they override all others.
+    in_order = sorted(said, key=lambda answer: answer[2] == Purpose.DECISION)
+    return standing | {item_id: (Status.ANSWERED, label_id) for item_id, label_id, _purpose in in_order}
 
 
 def add_items(project_id: int, count: int, imported: int = 0) -> int:

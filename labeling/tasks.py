@@ -24,7 +24,7 @@ logger = logging.getLogger(__name__)
 STEPS = {
     Job.Kind.IMPORT: ("labeling.flow.importing",),
     Job.Kind.EMBED: ("labeling.flow.embedding", "labeling.flow.ruling"),
-    Job.Kind.ADAPT: ("labeling.flow.adapting", "labeling.flow.queueing"),
+    Job.Kind.ADAPT: ("labeling.flow.judging", "labeling.flow.adapting", "labeling.flow.queueing"),
     Job.Kind.VOTE: ("labeling.flow.ruling",),
     Job.Kind.ACCEPT: ("labeling.flow.reviewing",),
     Job.Kind.EXPORT: ("labeling.flow.exporting",),

@@ -214,6 +214,7 @@ def _hand(project: Project, request: Request, tab: str, count: int) -> dict[str,
     }
     if count and not leases:
         handed["waiting"] = queueing.waiting(project=project, user=access.person(request), now=now, tab=tab)
+        handed["for_others"] = queueing.for_others(project=project, user=access.person(request))
     return handed
 
 

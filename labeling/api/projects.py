@@ -52,6 +52,27 @@ class Settings(serializers.Serializer):
     random_share = serializers.FloatField(
         required=False, min_value=0, max_value=1, help_text="Share of the queue asked at random, in [0, 1]."
     )
+    overlap = serializers.IntegerField(
+        required=False, min_value=1, max_value=founding.MOST_OVERLAP, help_text="Answers by different people an item."
+    )
+    overlap_mode = Choice(choices=Project.Overlap.choices, required=False)
+    overlap_share = serializers.FloatField(
+        required=False, min_value=0, max_value=1, help_text="Share of the items, where overlap_mode is “share”."
+    )
+    sure_enough = serializers.FloatField(
+        required=False, min_value=0.5, max_value=0.999, help_text="Posterior at which “adaptive” asks nobody else."
+    )
+    consensus = Choice(choices=Project.Consensus.choices, required=False)
+    visibility = Choice(
+        choices=Project.Visibility.choices, required=False, help_text="Whether people see what others answered."
+    )
+    gold_threshold = serializers.FloatField(
+        required=False, min_value=0, max_value=1, help_text="Accuracy on gold items below which one is warned of."
+    )
+    gold_pause = serializers.BooleanField(required=False, help_text="Pause whose whole interval lies below it.")
+    training_items = serializers.IntegerField(
+        required=False, min_value=0, max_value=founding.MOST_TRAINING, help_text="Gold items that newcomers begin with."
+    )
     encoder = serializers.CharField(required=False, allow_blank=True, max_length=200, help_text="Empty: by the data.")
 
 
@@ -85,6 +106,15 @@ class ProjectOut(serializers.Serializer):
     goal_accuracy = serializers.FloatField()
     lease_seconds = serializers.IntegerField()
     random_share = serializers.FloatField()
+    overlap = serializers.IntegerField()
+    overlap_mode = serializers.ChoiceField(choices=Project.Overlap.choices)
+    overlap_share = serializers.FloatField()
+    sure_enough = serializers.FloatField()
+    consensus = serializers.ChoiceField(choices=Project.Consensus.choices)
+    visibility = serializers.ChoiceField(choices=Project.Visibility.choices)
+    gold_threshold = serializers.FloatField()
+    gold_pause = serializers.BooleanField()
+    training_items = serializers.IntegerField()
     encoder = serializers.CharField()
     created_at = serializers.DateTimeField()
     role = serializers.ChoiceField(choices=Role.choices)

@@ -12,6 +12,7 @@ from labeling import prepared
 from labeling.flow import suggesting
 from labeling.models import Answer, Item, Job, Label, Lease, Project, Snapshot, Tally, User
 
+UNTOLD = ("second",)  # reasons that would sway, or be played to: they look like an item that is just next
 SHORT = 120  # characters of a text in lists
 
 
@@ -108,7 +109,8 @@ def _named(reasons: list[dict[str, Any]]) -> dict[int, str]:
 
 
 def _reason(reason: dict[str, Any], labels: dict[int, str], hidden: bool) -> dict[str, Any]:
-    told = {"code": reason.get("code", "open"), "text": suggesting.why(reason, labels, hidden=hidden)}
+    code = reason.get("code", "open")
+    told = {"code": "open" if code in UNTOLD else code, "text": suggesting.why(reason, labels, hidden=hidden)}
     return told | ({} if hidden else {"labels": reason.get("labels", []), "p": reason.get("p", [])})
 
 

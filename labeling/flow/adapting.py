@@ -12,8 +12,8 @@ from django.db import transaction
 from django.db.models import Max
 from django.utils import timezone
 
-from labeling import encoders, learner, live, naming, pool, rulebook, votes
-from labeling.models import Answer, Item, Job, Label, Origin, Project, Rule, Snapshot, Status
+from labeling import encoders, learner, live, naming, pool, rulebook, votes, weighing
+from labeling.models import LABELLING, Answer, Item, Job, Label, Origin, Project, Rule, Snapshot, Status
 
 KEPT = 10  # snapshots whose arrays are kept, beside those that somebody accepted from
 LARGEST_LESSON = 5_000  # answers learned from: people's before imported ones, evenly over the labels
@@ -111,8 +111,10 @@ def _known_prefix(project: Project, present: np.ndarray) -> int:
 def _answers(project: Project, labels: list[Label], known: int) -> tuple[np.ndarray, np.ndarray]:
     """Rows and label columns of the current answers to items that have vectors; people's before imported ones."""
     column = {label.pk: place for place, label in enumerate(labels)}
-    current = Answer.objects.filter(project=project, withdrawn_at=None, item__row__lt=known, label__in=labels)
-    people = list(current.filter(origin=Origin.PERSON).order_by("pk").values_list("item__row", "label_id"))
+    current = Answer.objects.filter(
+        project=project, withdrawn_at=None, item__row__lt=known, label__in=labels, purpose__in=LABELLING
+    )
+    people = [(row, label_id) for row, label_id in weighing.labels(project) if row < known and label_id in column]
     answered = {row for row, _label in people}
     imported = [
         (row, label_id)

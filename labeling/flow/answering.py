@@ -13,7 +13,23 @@ from django.utils.translation import gettext as _
 
 from labeling import dispatch, prepared, standing
 from labeling.errors import Conflict, NotFound
-from labeling.models import Acceptance, Answer, Candidate, Item, Job, Label, Lease, Mark, Origin, Project, User
+from labeling.models import (
+    Acceptance,
+    Answer,
+    Candidate,
+    Item,
+    Job,
+    Label,
+    Lease,
+    Mark,
+    Origin,
+    Project,
+    Purpose,
+    Status,
+    User,
+)
+
+SECOND = -500_000  # where items go that want another answer: before what the model ranks, behind what came back
 
 
 @dataclass(frozen=True)
@@ -59,11 +75,50 @@ def submit(
 def correct(
     *, project: Project, item: Item, reviewer: User, label: Label, now: datetime, key: uuid.UUID | None = None
 ) -> Submitted:
-    """A reviewer's answer in place of whatever people and the model had said; all of it stays in the history."""
+    """A reviewer's answer in place of whatever people and the model had said; all of it stays in the history.
+
+    Where several people answer each item it is a decision: theirs stand beside it, to be compared with.
+    """
+    if project.overlap > 1:
+        return decide(project=project, item=item, reviewer=reviewer, label=label, now=now, key=key)
     with transaction.atomic():
         others = Answer.objects.filter(item=item, origin=Origin.PERSON, withdrawn_at=None).exclude(author=reviewer)
         others.update(withdrawn_at=now, withdrawn_by=reviewer)
         return submit(project=project, item=item, author=reviewer, label=label, now=now, key=key)
+
+
+def decide(
+    *, project: Project, item: Item, reviewer: User, label: Label, now: datetime, key: uuid.UUID | None = None
+) -> Submitted:
+    """A reviewer's decision on an item, whatever people said: it outranks every answer, and their answers stay.
+
+    Another decision takes its place. Raises Conflict where the key was used for another item.
+    """
+    with transaction.atomic():
+        known, _previous = _before(reviewer, key, item)
+        if known:
+            return Submitted(known, created=False)
+        # Locked, so that of two decisions at once the second takes the place of the first.
+        Item.objects.select_for_update().get(pk=item.pk)
+        _decisions(item).update(withdrawn_at=now, withdrawn_by=reviewer)
+        answer = Answer.objects.create(
+            project=project, item=item, author=reviewer, label=label, key=key, created_at=now,
+            purpose=Purpose.DECISION,
+        )  # fmt: skip
+        Candidate.objects.filter(item=item).delete()
+        standing.restate(project.pk, [item.pk])
+        dispatch.start(project, Job.Kind.ADAPT)
+    return Submitted(answer, created=True)
+
+
+def undecide(*, project: Project, item: Item, reviewer: User, now: datetime) -> None:
+    """Take back the decision on an item: what people answered counts again. Raises NotFound where there is none."""
+    with transaction.atomic():
+        if not _decisions(item).update(withdrawn_at=now, withdrawn_by=reviewer):
+            raise NotFound("answer")
+        standing.restate(project.pk, [item.pk])
+        _want_another(project, item, None)
+        dispatch.start(project, Job.Kind.ADAPT)
 
 
 def undo(*, project: Project, author: User, now: datetime, answer_id: int | None = None) -> Item:
@@ -73,6 +128,7 @@ def undo(*, project: Project, author: User, now: datetime, answer_id: int | None
     """
     with transaction.atomic():
         mine = Answer.objects.filter(project=project, author=author, withdrawn_at=None, origin=Origin.PERSON)
+        mine = mine.exclude(purpose=Purpose.DECISION)
         answer = (mine.filter(pk=answer_id) if answer_id else mine).order_by("-pk").first()
         skip = (
             None
@@ -121,7 +177,8 @@ def history(item: Item) -> list[dict[str, Any]]:
     """All that was said of the item, newest first, in plain values."""
     events: list[dict[str, Any]] = []
     for answer in Answer.objects.filter(item=item).select_related("author", "label", "withdrawn_by"):
-        events.append(_event("answer", answer.created_at, answer.author, answer.label.name, origin=answer.origin))
+        said = {"origin": answer.origin, "purpose": answer.purpose}
+        events.append(_event("answer", answer.created_at, answer.author, answer.label.name, **said))
         if answer.withdrawn_at:
             events.append(_event("withdrawn", answer.withdrawn_at, answer.withdrawn_by, answer.label.name))
     accepted = Acceptance.objects.filter(item=item).select_related("label", "batch__accepted_by", "batch__snapshot")
@@ -161,9 +218,28 @@ def _give(
         # A leased item has left the queue, and is never one that this person skipped.
         Candidate.objects.filter(item=item).delete()
         Mark.objects.filter(item=item, author=author, code=Mark.Code.SKIP).delete()
-    standing.answered(project.pk, item.pk, label.pk)
+    if project.overlap > 1:
+        standing.restate(project.pk, [item.pk])
+        _want_another(project, item, lease)
+    else:
+        standing.answered(project.pk, item.pk, label.pk)
     dispatch.start(project, Job.Kind.ADAPT)
     return answer
+
+
+def _want_another(project: Project, item: Item, lease: Lease | None) -> None:
+    """Put an item that still wants answers back into the queue, for whoever has not answered it yet.
+
+    With what the model thought before anybody answered: what it thinks since would tell what was answered.
+    """
+    if project.overlap > 1 and Item.objects.filter(pk=item.pk, status=Status.OPEN).exists():
+        top, snapshot_id = (lease.top, lease.snapshot_id) if lease else ([], None)
+        known = {"project": project, "position": SECOND, "reason": {"code": "second"}}
+        Candidate.objects.update_or_create(item=item, defaults=known | {"top": top, "snapshot_id": snapshot_id})
+
+
+def _decisions(item: Item) -> QuerySet[Answer]:
+    return Answer.objects.filter(item=item, purpose=Purpose.DECISION, withdrawn_at=None)
 
 
 def _seen(project: Project, lease: Lease | None) -> dict[str, Any]:
@@ -171,14 +247,18 @@ def _seen(project: Project, lease: Lease | None) -> dict[str, Any]:
     if lease is None:
         return {}
     told: dict[str, Any] = {"reason": lease.reason.get("code", ""), "snapshot_id": lease.snapshot_id}
-    if lease.top and project.show_suggestions:
-        told |= {"suggested_id": lease.top[0][0], "confidence": lease.top[0][1]}
+    if lease.top:
+        label_id, p = lease.top[0]
+        told |= {"foreseen_id": label_id, "foreseen_p": p}
+        told |= {"suggested_id": label_id, "confidence": p} if project.show_suggestions else {}
     return told
 
 
 def _withdraw(answer: Answer, by: User, now: datetime) -> None:
     Answer.objects.filter(pk=answer.pk, withdrawn_at=None).update(withdrawn_at=now, withdrawn_by=by)
     standing.restate(answer.project_id, [answer.item_id])
+    if answer.project.overlap > 1:
+        _want_another(answer.project, answer.item, None)
     dispatch.start(answer.project, Job.Kind.ADAPT)
 
 
@@ -197,7 +277,7 @@ def _before(author: User, key: uuid.UUID | None, item: Item) -> tuple[Answer | N
 @prepared.rows(item=prepared.ID, author=prepared.ID, key=prepared.KEY)
 def _said(item: Any, author: Any, key: Any) -> QuerySet[Answer]:
     """The current answer, and the one with this key; no answer equals a key that is not there."""
-    current = Q(item=item, author=author, withdrawn_at=None, origin=Origin.PERSON)
+    current = Q(item=item, author=author, withdrawn_at=None, origin=Origin.PERSON) & ~Q(purpose=Purpose.DECISION)
     return Answer.objects.filter(current | Q(author=author, key=key))
 
 

@@ -18,7 +18,7 @@ from labeling import blobs, formats, pool, suggestions
 from labeling.errors import BadField, Conflict
 from labeling.exports import Origin
 from labeling.jobs import Progress
-from labeling.models import Acceptance, Answer, Export, Item, Job, Label, Project, Status, User
+from labeling.models import LABELLING, Acceptance, Answer, Export, Item, Job, Label, Project, Status, User
 from labeling.models import Origin as AnswerOrigin
 
 BATCH = 5_000  # items looked up at a time
@@ -157,12 +157,15 @@ def _given(project: Project, items: Sequence[Mapping[str, Any]], names: Names) -
     """Who gave these items their labels: a person's newest answer, else the file, else an acceptance."""
     between = {"project": project, "withdrawn_at": None, "item__row__range": (items[0]["row"], items[-1]["row"])}
     by_status: dict[str, dict[int, Given]] = defaultdict(dict)
-    answers = Answer.objects.filter(**between).order_by("pk")
-    for item_id, origin, author_id, created_at, seconds in answers.values_list(
-        "item_id", "origin", "author_id", "created_at", "seconds"
+    label_of = {item["pk"]: item["label_id"] for item in items}
+    answers = Answer.objects.filter(**between, purpose__in=LABELLING).order_by("pk")
+    for item_id, origin, author_id, created_at, seconds, label_id in answers.values_list(
+        "item_id", "origin", "author_id", "created_at", "seconds", "label_id"
     ):
         status = Status.ANSWERED if origin == AnswerOrigin.PERSON else Status.IMPORTED
-        by_status[status][item_id] = Given(names.of(author_id), created_at.isoformat(), seconds)
+        # Of several people's answers, the newest of those that gave the item the label it has.
+        if label_id == label_of.get(item_id) or item_id not in by_status[status]:
+            by_status[status][item_id] = Given(names.of(author_id), created_at.isoformat(), seconds)
     accepted = Acceptance.objects.filter(**between).values_list(
         "item_id", "confidence", "batch__accepted_by_id", "batch__created_at", "batch__snapshot__number"
     )

@@ -18,7 +18,9 @@ from labeling.models import (
     BadRow,
     Batch,
     Candidate,
+    Comment,
     Export,
+    Gold,
     Invitation,
     Item,
     Job,
@@ -29,6 +31,7 @@ from labeling.models import (
     Project,
     Reference,
     Role,
+    Skills,
     Snapshot,
     Tally,
     Upload,
@@ -43,9 +46,21 @@ SETTINGS = (
     "goal_accuracy",
     "lease_seconds",
     "random_share",
+    "overlap",
+    "overlap_mode",
+    "overlap_share",
+    "sure_enough",
+    "consensus",
+    "visibility",
+    "gold_threshold",
+    "gold_pause",
+    "training_items",
     "encoder",
 )
 LEASE_SECONDS = (30, 24 * 60 * 60)  # shortest and longest
+MOST_OVERLAP = 15  # answers to one item
+MOST_TRAINING = 200  # items
+WEIGHED_BY = {"overlap", "overlap_mode", "overlap_share", "sure_enough", "consensus"}  # what standings hang on
 DELETED_AT_ONCE = 20_000  # rows in one transaction, so that nobody waits long for the write lock
 
 # Children before their parents. Django's own cascade would load every row, and stops at the protected ones.
@@ -56,6 +71,9 @@ _ROWS: tuple[tuple[type[models.Model], str], ...] = (
     (Mark, "project"),
     (Lease, "project"),
     (Candidate, "project"),
+    (Comment, "project"),
+    (Gold, "project"),
+    (Skills, "project"),
     (Reference, "item__project"),
     (Item, "project"),
     (Snapshot, "project"),
@@ -89,6 +107,8 @@ def found(*, creator: User, name: str, modality: str, **settings: Any) -> Projec
 def change(*, project: Project, settings: Mapping[str, Any]) -> Project:
     """Change settings; another encoder embeds all items anew, another random share fills the queue anew.
 
+    Another overlap or consensus says anew where the items stand that people have answered.
+
     Raises BadField for a value that cannot be used.
     """
     _check(settings, project.modality)
@@ -101,7 +121,7 @@ def change(*, project: Project, settings: Mapping[str, Any]) -> Project:
     if Item.objects.filter(project=project).exists():
         if "encoder" in changed:
             dispatch.start(project, Job.Kind.EMBED)
-        elif "random_share" in changed:
+        elif "random_share" in changed or WEIGHED_BY & set(changed):
             dispatch.start(project, Job.Kind.ADAPT)
     return project
 
@@ -139,8 +159,25 @@ def _check(values: Mapping[str, Any], modality: str) -> None:
     low, high = LEASE_SECONDS
     message = _("Give between %(low)s and %(high)s seconds.") % {"low": low, "high": high}
     _within(values, "lease_seconds", low, high, message)
+    _check_overlap(values)
     if values.get("encoder", "").strip():
         encoders.check(values["encoder"].strip(), modality)
+
+
+def _check_overlap(values: Mapping[str, Any]) -> None:
+    whole = _("Give a whole number from %(low)s to %(high)s.")
+    _within(values, "overlap", 1, MOST_OVERLAP, whole % {"low": 1, "high": MOST_OVERLAP})
+    _within(values, "training_items", 0, MOST_TRAINING, whole % {"low": 0, "high": MOST_TRAINING})
+    _within(values, "overlap_share", 0, 1, _("Give a share from 0 to 1."))
+    _within(values, "sure_enough", 0.5, 0.999, _("Give a probability from 0.5 to 0.999."))
+    _within(values, "gold_threshold", 0, 1, _("Give an accuracy from 0 to 1."))
+    for name, known in (
+        ("overlap_mode", Project.Overlap),
+        ("consensus", Project.Consensus),
+        ("visibility", Project.Visibility),
+    ):
+        if name in values and values[name] not in known.values:
+            raise BadField(name, _("Choose one of %(known)s.") % {"known": ", ".join(known.values)})
 
 
 def _within(values: Mapping[str, Any], name: str, low: float, high: float, message: str) -> None:

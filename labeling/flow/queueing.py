@@ -11,7 +11,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from labeling import pool, prepared, suggestions
-from labeling.models import Candidate, Item, Job, Lease, Mark, Project, Snapshot, Status, User
+from labeling.models import Answer, Candidate, Item, Job, Lease, Mark, Origin, Project, Snapshot, Status, User
 
 FRONT = -1_000_000  # where items go that came back: before everything the model ranks
 
@@ -32,6 +32,7 @@ def claim(
     First what this tab holds already (a reload loses nothing), then the queue, then any open item: the queue is
     never empty while work remains. Each is leased for the project's `lease_seconds`; nobody else gets it
     meanwhile. Fewer than `count` come back where no more are free. `chance` picks among items outside the queue.
+    Where several people answer each item it goes from one to the next, and to nobody twice.
     """
     expires = now + timedelta(seconds=project.lease_seconds)
     with transaction.atomic():
@@ -83,6 +84,14 @@ def waiting(*, project: Project, user: User, now: datetime, tab: str | None = No
     return held.exclude(Q(holder=user) if tab is None else Q(holder=user, tab=tab)).count()
 
 
+def for_others(*, project: Project, user: User) -> int:
+    """How many open items this person has answered already, and others must answer too."""
+    if project.overlap == 1:
+        return 0
+    mine = Answer.objects.filter(project=project, author=user, withdrawn_at=None, origin=Origin.PERSON)
+    return mine.filter(item__status=Status.OPEN).count()
+
+
 def run(job: Job, progress: Any = None) -> None:
     """Refill the project's queue from its newest snapshot's ranking."""
     snapshot = suggestions.latest(job.project)
@@ -127,7 +136,8 @@ def _kept(project: Project, user: User, tab: str, count: int, now: datetime, exp
 
 
 def _from_queue(project: Project, user: User, tab: str, count: int, now: datetime, expires: datetime) -> list[Lease]:
-    found = _first_in_queue(project=project.pk, user=user.pk, now=now, count=count)
+    several = project.overlap > 1
+    found = _first_in_queue(project=project.pk, user=user.pk, now=now, count=count, several=several)
     leases = _lease(
         [
             Lease(
@@ -147,7 +157,8 @@ def _from_anywhere(
     project: Project, user: User, tab: str, count: int, now: datetime, expires: datetime, chance: Chance
 ) -> list[Lease]:
     """Open items from random places, so that a file sorted by label is not asked label by label."""
-    items = _free(Item.objects.filter(project=project, status=Status.OPEN), "pk", user, now)
+    several = project.overlap > 1
+    items = _free(Item.objects.filter(project=project, status=Status.OPEN), "pk", user, now, several)
     size = max(project.tally.items, 1)
     found: dict[int, Item] = {}
     while len(found) < count:
@@ -157,11 +168,12 @@ def _from_anywhere(
         if item is None:
             break
         found[item.pk] = item
+    answered = set(_answered(list(found))) if several else set()
     return _lease(
         [
             Lease(
-                project=project, item=item, holder=user, tab=tab, reason={"code": "open"}, created_at=now,
-                expires_at=expires,
+                project=project, item=item, holder=user, tab=tab, created_at=now, expires_at=expires,
+                reason={"code": "second" if item.pk in answered else "open"},
             )
             for item in found.values()
         ],
@@ -169,11 +181,22 @@ def _from_anywhere(
     )  # fmt: skip
 
 
-def _free(rows: QuerySet[Any], item: str, user: Any, now: Any) -> QuerySet[Any]:
-    """Those whose item nobody holds and this person has not skipped. `item` names the column with the item's id."""
+def _free(rows: QuerySet[Any], item: str, user: Any, now: Any, several: bool) -> QuerySet[Any]:
+    """Those whose item nobody holds and this person has not skipped. `item` names the column with the item's id.
+
+    `several`: nor answered; where one answer is wanted, an open item has none.
+    """
     leased = Lease.objects.filter(item=OuterRef(item), expires_at__gt=now)
     skipped = Mark.objects.filter(item=OuterRef(item), author=user, code=Mark.Code.SKIP)
-    return rows.filter(~Exists(leased), ~Exists(skipped))
+    free = rows.filter(~Exists(leased), ~Exists(skipped))
+    mine = Answer.objects.filter(item=OuterRef(item), author=user, withdrawn_at=None, origin=Origin.PERSON)
+    return free.filter(~Exists(mine)) if several else free
+
+
+def _answered(item_ids: list[int]) -> QuerySet[Any]:
+    """The ids of those of these items that somebody has answered."""
+    current = Answer.objects.filter(item__in=item_ids, withdrawn_at=None, origin=Origin.PERSON)
+    return current.values_list("item_id", flat=True)
 
 
 def _lease(wanted: list[Lease], now: datetime) -> list[Lease]:
@@ -210,9 +233,9 @@ def _held_longer(project: Any, holder: Any, tab: Any, now: Any, expires: Any) ->
 
 
 @prepared.rows(project=prepared.ID, user=prepared.ID, now=prepared.TIME)
-def _first_in_queue(project: Any, user: Any, now: Any, count: int) -> QuerySet[Candidate]:
+def _first_in_queue(project: Any, user: Any, now: Any, count: int, several: bool) -> QuerySet[Candidate]:
     """Candidates that nobody else is taking at this moment, locked until the transaction ends."""
-    queue = _free(Candidate.objects.filter(project=project, item__status=Status.OPEN), "item_id", user, now)
+    queue = _free(Candidate.objects.filter(project=project, item__status=Status.OPEN), "item_id", user, now, several)
     locked = queue.select_for_update(skip_locked=True, of=("self",)).select_related("item", "snapshot")
     return locked.order_by("position")[:count]
 
@@ -246,4 +269,9 @@ def _give_back(leases: QuerySet[Lease]) -> int:
 
 def _items_by_row(project: Project, rows: Iterable[int]) -> dict[int, int]:
     free = Item.objects.filter(project=project, row__in=list(rows), status=Status.OPEN)
-    return dict(free.filter(~Exists(Lease.objects.filter(item=OuterRef("pk")))).values_list("row", "pk"))
+    found = dict(free.filter(~Exists(Lease.objects.filter(item=OuterRef("pk")))).values_list("row", "pk"))
+    if project.overlap > 1:
+        # What the model thinks of these tells what was answered; they wait in front already, without that.
+        answered = set(_answered(list(found.values())))
+        return {row: item_id for row, item_id in found.items() if item_id not in answered}
+    return found

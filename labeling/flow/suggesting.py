@@ -23,7 +23,9 @@ def for_leases(project: Project, leases: list[Lease], snapshot: Snapshot | None)
     if not project.show_suggestions:
         return [None] * len(leases)
     rows = [lease.item.row for lease in leases]
-    newest, spoken = _newest(snapshot, rows), rulebook.spoken(snapshot, rows)
+    # What the model thinks of an item that somebody has answered would tell the next person what that was.
+    untold = [lease.item.row for lease in leases if lease.reason.get("code") != "second"]
+    newest, spoken = _newest(snapshot, untold), rulebook.spoken(snapshot, rows)
     return [
         suggestion and suggestion | {"rules": spoken.get(lease.item.row, [])}
         for lease in leases

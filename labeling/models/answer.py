@@ -13,22 +13,39 @@ class Origin(models.TextChoices):
     IMPORTED = "imported", _("Imported")
 
 
+class Purpose(models.TextChoices):
+    """What an answer is for."""
+
+    LABEL = "label", _("Label")
+    DECISION = "decision", _("Decision")  # a reviewer's word in a disagreement: outranks all other answers
+    GOLD = "gold", _("Gold")  # to an item whose label is known: scores who answered, and labels nothing
+    TRAINING = "training", _("Training")  # the same, and whoever answered was told the right label
+
+
+LABELLING = (Purpose.LABEL, Purpose.DECISION)
+"""Answers that say what an item is. The others only say how well somebody answers."""
+
+
 class Answer(models.Model):
     """A label given to an item. Never changed: a change withdraws it and makes another, so the history stays.
 
     `value` holds what a kind of labelling needs beyond one label; empty for single labels.
-    `suggested`, `confidence` and `snapshot` keep what the person saw suggested, if anything.
+    `suggested`, `confidence` and `snapshot` keep what the person saw suggested, if anything; `foreseen` and
+    `foreseen_p` what the model thought likeliest when the item was handed out, shown or not.
     """
 
     project = models.ForeignKey("Project", models.CASCADE, related_name="answers")
     item = models.ForeignKey("Item", models.CASCADE, related_name="answers")
     author = models.ForeignKey("User", models.PROTECT, null=True, related_name="answers")  # null: the imported file
     origin = models.CharField(max_length=8, choices=Origin.choices, default=Origin.PERSON)
+    purpose = models.CharField(max_length=8, choices=Purpose.choices, default=Purpose.LABEL, db_default="label")
     label = models.ForeignKey("Label", models.PROTECT, related_name="answers")
     value = models.JSONField(default=dict, blank=True)
     key = models.UUIDField(null=True)  # idempotency key, the client's
     suggested = models.ForeignKey("Label", models.SET_NULL, null=True, related_name="+")
     confidence = models.FloatField(null=True)  # of the suggestion, in [0, 1]
+    foreseen = models.ForeignKey("Label", models.SET_NULL, null=True, related_name="+", db_index=False)
+    foreseen_p = models.FloatField(null=True)  # in [0, 1]
     snapshot = models.ForeignKey("Snapshot", models.SET_NULL, null=True)
     reason = models.CharField(max_length=16, blank=True)  # why the item was asked
     seconds = models.FloatField(null=True)  # from shown to answered
@@ -40,8 +57,14 @@ class Answer(models.Model):
         constraints = [
             models.UniqueConstraint(
                 fields=["item", "author"],
-                condition=models.Q(withdrawn_at=None, origin=Origin.PERSON),
+                condition=models.Q(withdrawn_at=None, origin=Origin.PERSON)
+                & models.Q(purpose__in=[Purpose.LABEL, Purpose.GOLD, Purpose.TRAINING]),
                 name="one_current_answer_per_person_and_item",
+            ),
+            models.UniqueConstraint(
+                fields=["item"],
+                condition=models.Q(withdrawn_at=None, purpose=Purpose.DECISION),
+                name="one_current_decision_per_item",
             ),
             models.UniqueConstraint(
                 fields=["item"],

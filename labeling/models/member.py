@@ -44,6 +44,8 @@ class Member(models.Model):
     user = models.ForeignKey(User, models.CASCADE, related_name="memberships")
     role = models.CharField(max_length=16, choices=Role.choices)
     created_at = models.DateTimeField(auto_now_add=True)
+    paused_at = models.DateTimeField(null=True)  # no items are handed out: too many gold items were answered wrong
+    resumed_at = models.DateTimeField(null=True)  # an admin lifted it; gold answers from here on count anew
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["project", "user"], name="one_membership_per_person")]

@@ -20,6 +20,26 @@ class Project(models.Model):
 
         SINGLE_LABEL = "single_label", _("One label per item")
 
+    class Overlap(models.TextChoices):
+        """Which items more than one person is asked for."""
+
+        ALL = "all", _("Every item")
+        SHARE = "share", _("A share of the items")
+        ADAPTIVE = "adaptive", _("Where it is needed: until the label is sure")
+
+    class Consensus(models.TextChoices):
+        """How several answers become one label."""
+
+        SKILL = "dawid_skene", _("Weighed by how well each person answers (Dawid-Skene)")
+        MAJORITY = "majority", _("By majority")
+
+    class Visibility(models.TextChoices):
+        """Whether people see what others answered."""
+
+        BLIND = "blind", _("Never")
+        AFTER = "after", _("After they have answered themselves")
+        OPEN = "open", _("While they label")
+
     name = models.CharField(max_length=200)
     description = models.TextField(blank=True)
     modality = models.CharField(max_length=16, choices=Modality.choices)
@@ -29,6 +49,15 @@ class Project(models.Model):
     goal_accuracy = models.FloatField(default=0.95)  # in (0, 1]
     lease_seconds = models.PositiveIntegerField(default=600)
     random_share = models.FloatField(default=0.0)  # of the queue, in [0, 1]: asked at random, whatever the model thinks
+    overlap = models.PositiveSmallIntegerField(default=1)  # answers by different people that an item gets, at most
+    overlap_mode = models.CharField(max_length=8, choices=Overlap.choices, default=Overlap.ALL)
+    overlap_share = models.FloatField(default=0.2)  # of the items, in [0, 1], for Overlap.SHARE; chosen by their row
+    sure_enough = models.FloatField(default=0.95)  # posterior in (0, 1) at which Overlap.ADAPTIVE asks nobody else
+    consensus = models.CharField(max_length=11, choices=Consensus.choices, default=Consensus.SKILL)
+    visibility = models.CharField(max_length=5, choices=Visibility.choices, default=Visibility.BLIND)
+    gold_threshold = models.FloatField(default=0.8)  # accuracy on gold items below which an annotator is warned of
+    gold_pause = models.BooleanField(default=False)  # and paused, where the whole interval lies below it
+    training_items = models.PositiveSmallIntegerField(default=0)  # gold items that newcomers begin with, with feedback
     encoder = models.CharField(max_length=200, blank=True)  # chosen at the first embedding unless set before
     created_by = models.ForeignKey("User", models.PROTECT, related_name="+")
     created_at = models.DateTimeField(auto_now_add=True)

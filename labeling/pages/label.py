@@ -169,6 +169,8 @@ def _strings() -> dict[str, str]:
         "done_overview": _("See the overview"),
         "waiting_title": _("The rest is in other hands"),
         "waiting_text": _("Open items held by others or by your other tabs: %(count)s. What they leave comes here."),
+        "others_title": _("You have answered all you can"),
+        "others_text": _("Each item is answered by several people. Waiting for others: %(count)s. Thank you."),
         "skipped_title": _("Only items that you skipped are left"),
         "skipped_text": _("Open items: %(count)s. Take back a skip to answer it after all, or leave them to others."),
         "skipped_undo": _("Take back the last skip"),

@@ -114,11 +114,64 @@ class Work(forms.Form):
         }
 
 
+class People(forms.Form):
+    """How many people answer an item, and what becomes of their answers."""
+
+    overlap = forms.IntegerField(
+        label=gettext_lazy("Answers an item, by different people"),
+        min_value=1,
+        max_value=founding.MOST_OVERLAP,
+        help_text=gettext_lazy("At most; 1 asks one person. Nobody is asked the same item twice."),
+        widget=forms.NumberInput({"inputmode": "numeric"}),
+    )
+    overlap_mode = forms.ChoiceField(
+        label=gettext_lazy("Several people answer"),
+        choices=Project.Overlap.choices,
+        help_text=gettext_lazy(
+            "Where it is needed: a second person where the first and the model disagree or the label is unsure."
+        ),
+    )
+    overlap_share = forms.FloatField(
+        # xgettext:no-python-format
+        label=gettext_lazy("Share of the items, in %"),
+        min_value=0,
+        max_value=100,
+        help_text=gettext_lazy("For “A share of the items”. The same items whenever it is asked."),
+        widget=forms.NumberInput({"step": "1", "inputmode": "numeric"}),
+    )
+    sure_enough = forms.FloatField(
+        # xgettext:no-python-format
+        label=gettext_lazy("Sure enough to ask nobody else, in %"),
+        min_value=50,
+        max_value=99.9,
+        help_text=gettext_lazy("For “Where it is needed”."),
+        widget=forms.NumberInput({"step": "any", "inputmode": "decimal"}),
+    )
+    consensus = forms.ChoiceField(
+        label=gettext_lazy("Their answers become one label"), choices=Project.Consensus.choices
+    )
+    visibility = forms.ChoiceField(
+        label=gettext_lazy("People see what others answered"), choices=Project.Visibility.choices
+    )
+
+    def settings(self) -> dict[str, Any]:
+        """The values as the project keeps them."""
+        given = self.cleaned_data
+        shares = {name: round(given[name] / 100, 6) for name in ("overlap_share", "sure_enough")}
+        return given | shares
+
+
 @members(Role.ADMIN)
 @require_http_methods(["GET", "POST"])
 def settings(request: HttpRequest, member: Member) -> HttpResponse:
     """One form for each concern; `do` says which was sent."""
-    forms_shown: dict[str, Any] = {"general": _general(member.project), "work": _work(member.project), "lines": ""}
+    project = member.project
+    forms_shown: dict[str, Any] = {
+        "general": _general(project),
+        "work": _work(project),
+        "people": _people(project),
+        "lines": "",
+    }
     if request.method == "POST":
         done = DOINGS.get(request.POST.get("do", ""), _nothing)(request, member.project, forms_shown)
         if done is not None:
@@ -136,6 +189,11 @@ def _save_general(request: HttpRequest, project: Project, shown: dict[str, Any])
 
 def _save_work(request: HttpRequest, project: Project, shown: dict[str, Any]) -> HttpResponse | None:
     form = shown["work"] = Work(request.POST, modality=project.modality, current=project.encoder)
+    return _change(request, project, form, form.settings)
+
+
+def _save_people(request: HttpRequest, project: Project, shown: dict[str, Any]) -> HttpResponse | None:
+    form = shown["people"] = People(request.POST)
     return _change(request, project, form, form.settings)
 
 
@@ -167,6 +225,7 @@ def _nothing(request: HttpRequest, project: Project, shown: dict[str, Any]) -> N
 DOINGS: dict[str, Callable[[HttpRequest, Project, dict[str, Any]], HttpResponse | None]] = {
     "general": _save_general,
     "work": _save_work,
+    "people": _save_people,
     "labels": _add_labels,
     "delete": _delete,
 }
@@ -205,6 +264,12 @@ def _work(project: Project) -> Work:
         "encoder": project.encoder,
     }
     return Work(initial=initial, modality=project.modality, current=project.encoder)
+
+
+def _people(project: Project) -> People:
+    initial = {name: getattr(project, name) for name in ("overlap", "overlap_mode", "consensus", "visibility")}
+    shares = {name: _short(getattr(project, name) * 100) for name in ("overlap_share", "sure_enough")}
+    return People(initial=initial | shares)
 
 
 def _short(number: float) -> str:

@@ -198,3 +198,32 @@ def test_the_models_page_tells_measured_from_unknown(owner: Client, base: str, p
     assert "91.4 %" in page
     assert "88.6 – 93.8" in page
     assert page.count("cannot tell yet") == 1
+
+
+def test_save_how_several_people_work_on_it(owner: Client, base: str, project: Project) -> None:
+    form = {
+        "do": "people",
+        "overlap": "3",
+        "overlap_mode": "adaptive",
+        "overlap_share": "25",
+        "sure_enough": "97.5",
+        "consensus": "majority",
+        "visibility": "after",
+    }
+    assert owner.post(f"{base}/settings", form).status_code == 302
+    project.refresh_from_db()
+    assert (project.overlap, project.overlap_mode, project.overlap_share) == (3, "adaptive", 0.25)
+    assert (project.sure_enough, project.consensus, project.visibility) == (0.975, "majority", "after")
+    assert 'value="97.5"' in _text(owner.get(f"{base}/settings"))
+    assert owner.post(f"{base}/settings", form | {"overlap": "16"}).status_code == 422
+
+
+def test_who_answered_everything_is_told_that_others_must(project: Project) -> None:
+    Project.objects.filter(pk=project.pk).update(overlap=2)
+    anna = make.member(project, "annotator", "anna")
+    client = factories.api(anna)
+    for item in Item.objects.filter(project=project):
+        body = {"item": item.pk, "label": factories.LABELS[0], "count": 0}
+        assert client.post(f"/api/projects/{project.pk}/answers/", body, format="json").status_code == 201
+    told = client.get(f"/api/projects/{project.pk}/next").json()
+    assert (told["items"], told["for_others"]) == ([], 3)

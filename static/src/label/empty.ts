@@ -8,6 +8,7 @@ interface Situation {
   data: PageData;
   progress: Progress;
   waiting: number; // open items in others' hands
+  forOthers: number; // open items that this person has answered
   held: number; // answers and skips not sent yet
   trouble: ApiError | undefined;
   loaded: boolean;
@@ -15,7 +16,7 @@ interface Situation {
 
 type Content = (Node | string | null)[];
 
-export function emptiness({ data, progress, waiting, held, trouble, loaded }: Situation, again: () => void, undo: () => void): Content {
+export function emptiness({ data, progress, waiting, forOthers, held, trouble, loaded }: Situation, again: () => void, undo: () => void): Content {
   const { urls, labels } = data;
   const mine = count(progress.mine ?? 0);
   if (!labels.length) return says("labels_title", t(urls.settings ? "labels_admin" : "labels_other"), link(urls.settings, "labels_settings"));
@@ -25,6 +26,7 @@ export function emptiness({ data, progress, waiting, held, trouble, loaded }: Si
   if (!loaded || (held && progress.open > held)) return [h("span", { class: "spinner" }), h("p", {}, t("loading"))];
   if (progress.open <= held) return [tick(), ...says("done_title", t("done_text", { mine }), link(urls.review, "done_review"), link(urls.overview, "done_overview"))];
   if (waiting) return says("waiting_title", t("waiting_text", { count: count(waiting) }), link(urls.overview, "done_overview"));
+  if (forOthers) return [tick(), ...says("others_title", t("others_text", { count: count(forOthers) }), link(urls.overview, "done_overview"))];
   return says("skipped_title", t("skipped_text", { count: count(progress.open) }), button("skipped_undo", undo));
 }
 

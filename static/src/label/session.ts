@@ -49,6 +49,7 @@ export class Session {
   private leaving = false;
   private trouble: ApiError | undefined;
   private waiting = 0; // open items in others' hands
+  private forOthers = 0; // open items that this person has answered and others must too
 
   constructor(
     readonly data: PageData,
@@ -296,6 +297,7 @@ export class Session {
       const reply = await request<Reply>(`${this.data.urls.api}/next?count=${count}&tab=${encodeURIComponent(this.outbox.tab)}`);
       this.trouble = undefined;
       this.waiting = reply.waiting ?? 0;
+      this.forOthers = reply.for_others ?? 0;
       if (reply.progress) this.side.show(reply.progress);
       const items = reply.items ?? [];
       if (check) this.letGoOfLost(items);
@@ -389,7 +391,7 @@ export class Session {
     const item = this.hand.current;
     if (!item || !this.data.labels.length) {
       this.shownItem = 0;
-      this.view.showEmpty(...emptiness({ data: this.data, progress: this.side.now, waiting: this.waiting, held: this.held, trouble: this.trouble, loaded: this.told > 0 }, () => void this.fetchHand(), () => void this.undo()));
+      this.view.showEmpty(...emptiness({ data: this.data, progress: this.side.now, waiting: this.waiting, forOthers: this.forOthers, held: this.held, trouble: this.trouble, loaded: this.told > 0 }, () => void this.fetchHand(), () => void this.undo()));
       if (said) this.announce(said);
       return;
     }

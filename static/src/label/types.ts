@@ -59,6 +59,7 @@ export interface Reply {
   answer?: AnswerRow;
   progress?: Progress;
   waiting?: number;
+  for_others?: number;
 }
 
 export interface PageData {
