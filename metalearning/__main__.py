@@ -13,8 +13,8 @@ from tqdm import tqdm
 
 from metalearning import omniglot, sinusoid
 from metalearning.certificate_record import RecordDoesNotHold, recompute
-from metalearning.checkpoint import save
 from metalearning.experiments import ALGORITHMS, table
+from metalearning.training import Progress
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -29,7 +29,7 @@ def _sinusoid(options: argparse.Namespace) -> int:
     config = _config(sinusoid.Config, options)
     print(config)
     with tqdm(total=3 * config.iterations, unit="step", mininterval=1) as bar:
-        result = sinusoid.run(config, _advance(bar))
+        result = sinusoid.run(config, _advance(bar), options.file)
     steps = [0, 1, *range(5, config.test_steps + 1, 5)]
     print(f"Mean squared error on {config.test_episodes} new waves, K = {config.shots}, 95 % intervals")
     print(
@@ -48,19 +48,19 @@ def _sinusoid(options: argparse.Namespace) -> int:
 def _omniglot(options: argparse.Namespace) -> int:
     config = _config(omniglot.Config, options)
     print(config)
-    training, testing = omniglot.load(options.data)
+    data = omniglot.load(options.data)
     with tqdm(total=config.iterations, unit="step", mininterval=1) as bar:
-        params, result = omniglot.run(config, training, testing, _advance(bar))
-    what = f"{config.way} new characters, {config.shot} shot"
-    print(f"Accuracy on {config.test_episodes} episodes of {what}, 95 % intervals")
+        trained = omniglot.run(config, data, _advance(bar), options.file)
+    best = max(trained.curve, key=lambda point: point.score)
     print(
-        table(
-            ["algorithm", "transductive", "not transductive"],
-            [[config.algorithm, result.transductive, result.inductive]],
-        )
+        f"{len(data.training.names)} characters, each in four turns; best of {len(trained.curve)} checks after "
+        f"{best.iteration} steps ({best.score:.3f} on {len(data.validation.names)} characters of another alphabet), "
+        f"{trained.curve[-1].cpu_seconds:.0f} CPU seconds in all"
     )
-    if options.save:
-        save(options.save, params, {"experiment": "omniglot", "config": vars(config), "accuracy": str(result)})
+    print(f"Accuracy on {config.test_episodes} episodes of new alphabets' characters, 95 % intervals")
+    results = [omniglot.evaluate(config, trained.best, data.testing, *test) for test in omniglot.tests(data.testing)]
+    rows = [[config.algorithm, f"{r.way}-way {r.shot}-shot", r.transductive, r.inductive] for r in results]
+    print(table(["algorithm", "episodes", "transductive", "not transductive"], rows))
     return 0
 
 
@@ -82,17 +82,22 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m metalearning", description=__doc__)
     commands = parser.add_subparsers(required=True)
     waves = commands.add_parser("sinusoid", help="regression of sine waves from K points")
+    _add_file(waves)
     _add_config(waves, sinusoid.Config)
     waves.set_defaults(run=_sinusoid)
     characters = commands.add_parser("omniglot", help="characters of unseen alphabets")
     characters.add_argument("--data", type=Path, required=True, help="npz with images, labels, classes")
-    characters.add_argument("--save", type=Path, help="write the trained parameters here")
+    _add_file(characters)
     _add_config(characters, omniglot.Config)
     characters.set_defaults(run=_omniglot)
     verify = commands.add_parser("verify", help="recompute a certificate from its record")
     verify.add_argument("record", type=Path, help="certificate.json")
     verify.set_defaults(run=_verify)
     return parser
+
+
+def _add_file(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--file", type=Path, help="keep the training here, with its curve, and go on from it")
 
 
 def _add_config(parser: argparse.ArgumentParser, config: type[Any]) -> None:
@@ -112,7 +117,7 @@ def _config(config: type[Any], options: argparse.Namespace) -> Any:
     return config(**{field.name: getattr(options, field.name) for field in fields(config)})
 
 
-def _advance(bar: "tqdm[Any]") -> sinusoid.Progress:
+def _advance(bar: "tqdm[Any]") -> Progress:
     def advance(iteration: int, loss: float) -> None:
         bar.update()
         if iteration % 50 == 0:

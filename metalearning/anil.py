@@ -4,14 +4,17 @@
     outer   (body, head) <- (body, head) - beta grad mean_i L_i(body, head_i')
 
 The body's features of the support set are computed once, whatever the number of steps; and the gradient of a linear
-layer is written out, so that no graph is walked inside the loop.
+layer is written out, forwards and backwards, so that no graph is walked inside the loop.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable
+from typing import Any
 
+import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from metalearning.derivatives import last
 from metalearning.episodes import Episode, Examples
 from metalearning.networks import (
     HEAD_BIAS,
@@ -29,23 +32,59 @@ from metalearning.outer import mean_gradient
 
 
 def adapt(params: Params, support: Examples, features: Features, *, rate: float, steps: int) -> Params:
-    """The same body and the adapted head, still a function of `params` (which must belong to a graph)."""
+    """The same body and the adapted head, still a function of `params` (which must belong to a graph).
+
+    Each step takes alpha pull' hidden from the weight, where pull (..., items, outputs) is the derivative of the loss
+    by the items' outputs. So the steps can be taken on the outputs alone, by the items' products with one another, and
+    the head gets what all pulls add up to.
+    """
     hidden, weight, bias = features(params, support.inputs), params[HEAD_WEIGHT], params[HEAD_BIAS]
-    for _ in range(steps):
-        pull = pull_on_outputs(linear(hidden, weight, bias), support.targets)
-        weight, bias = weight - rate * pull.mT @ hidden, bias - rate * pull.sum(-2)
+    if steps:
+        outputs, products = linear(hidden, weight, bias), hidden @ hidden.mT + 1  # 1 is the bias's share
+        whole: Tensor = _Pulls.apply(outputs, products, support.targets, rate, steps)
+        weight, bias = weight - rate * whole.mT @ hidden, bias - rate * whole.sum(-2)
     return body_of(params) | {HEAD_WEIGHT: weight, HEAD_BIAS: bias}
 
 
-def pull_on_outputs(outputs: Tensor, targets: Tensor) -> Tensor:
-    """The derivative of the mean loss by the outputs, (..., items, outputs), as a formula that can be derived again.
+class _Pulls(torch.autograd.Function):
+    """The sum of u_k over the steps o_(k+1) = o_k - alpha G u_k; G are the products, u_k = (p(o_k) - targets) c.
 
-    Cross-entropy: (softmax - one-hot) / items. Mean squared error: 2 (outputs - targets) / (items * outputs).
+    For cross-entropy p = softmax and c = 1 / items; for mean squared error p(o) = o and c = 2 / (items outputs).
+    Backwards, from the cotangent of the sum, with J the derivative of u by o, which is symmetric:
+    u'_k = sum' - alpha G o'_(k+1);  o'_k = o'_(k+1) + J_k u'_k;  G' = - alpha sum_k o'_(k+1) u_k'
     """
-    items, width = outputs.shape[-2:]
-    if targets.is_floating_point():
-        return (outputs - targets) * (2 / (items * width))
-    return (outputs.softmax(-1) - F.one_hot(targets, width).to(outputs.dtype)) / items
+
+    @staticmethod
+    def forward(ctx: Any, outputs: Tensor, products: Tensor, targets: Tensor, rate: float, steps: int) -> Tensor:
+        items, width = outputs.shape[-2:]
+        ctx.real = targets.is_floating_point()
+        ctx.rate, ctx.share = rate, 2 / (items * width) if ctx.real else 1 / items
+        goal = targets if ctx.real else F.one_hot(targets, width).to(outputs.dtype)
+        predicted, pulls = [], []
+        for step in range(steps):
+            predicted.append(outputs if ctx.real else outputs.softmax(-1))
+            pulls.append((predicted[-1] - goal).mul_(ctx.share))
+            if step < steps - 1:
+                outputs = outputs - products @ pulls[-1] * rate
+        ctx.save_for_backward(products, *predicted, *pulls)
+        return torch.stack(pulls).sum(0)
+
+    @staticmethod
+    @last
+    def backward(ctx: Any, whole: Tensor) -> tuple[Tensor | None, ...]:
+        products, *kept = ctx.saved_tensors
+        predicted, pulls = kept[: len(kept) // 2], kept[len(kept) // 2 :]
+        by_outputs, by_products = torch.zeros_like(whole), None
+        for number, (p, pull) in reversed(list(enumerate(zip(predicted, pulls, strict=True)))):
+            cotangent = whole
+            if number < len(pulls) - 1:
+                cotangent = whole - products @ by_outputs * ctx.rate  # the products are symmetric
+                if ctx.needs_input_grad[1]:
+                    outer = by_outputs @ pull.mT * -ctx.rate
+                    by_products = outer if by_products is None else by_products.add_(outer)
+            cotangent = cotangent if ctx.real else p * (cotangent - (p * cotangent).sum(-1, keepdim=True))
+            by_outputs = torch.add(by_outputs, cotangent, alpha=ctx.share)
+        return by_outputs, by_products, None, None, None
 
 
 def query_loss(theta: Params, episode: Episode, features: Features, *, rate: float, steps: int) -> Tensor:
@@ -56,7 +95,7 @@ def query_loss(theta: Params, episode: Episode, features: Features, *, rate: flo
 
 
 def meta_grad(
-    params: Params, episodes: Sequence[Episode], features: Features, *, rate: float, steps: int
+    params: Params, episodes: Iterable[Episode], features: Features, *, rate: float, steps: int
 ) -> tuple[Tensor, Params]:
     """The outer loss and its gradient with respect to body and head, second derivatives included."""
     theta = leaves(params)

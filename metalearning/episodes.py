@@ -4,11 +4,15 @@ An episode has a support set, whose labels the learner may see, and a query set,
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
+
+AT_ONCE = 8
+"""Episodes in a stack: more gain little speed, and all their graphs are in memory at once."""
 
 
 class TooFewItems(ValueError):
@@ -116,13 +120,32 @@ def stack(episodes: Sequence[Episode]) -> Episode:
     )
 
 
-def stack_alike(episodes: Iterable[Episode]) -> list[Episode]:
-    """Stacks of those episodes that have the same shapes, in the order in which each shape first came."""
+@dataclass(frozen=True)
+class Stacks:
+    """Stacks, each made when its turn comes, so that one of them, and its graph, is in memory at a time."""
+
+    groups: tuple[tuple[Episode, ...], ...]
+
+    def __iter__(self) -> Iterator[Episode]:
+        return map(stack, self.groups)
+
+    def __len__(self) -> int:
+        return len(self.groups)
+
+
+def stack_alike(episodes: Iterable[Episode], at_once: int = AT_ONCE) -> Stacks:
+    """Stacks of up to `at_once` episodes of the same shapes, in the order in which each shape first came."""
     groups: dict[object, list[Episode]] = defaultdict(list)
     for episode in episodes:
         key = (episode.support.inputs.shape, episode.query.inputs.shape, episode.outputs)
         groups[key].append(episode)
-    return [stack(group) for group in groups.values()]
+    return Stacks(
+        tuple(
+            tuple(group[first : first + at_once])
+            for group in groups.values()
+            for first in range(0, len(group), at_once)
+        )
+    )
 
 
 def rotated_classes(source: Source) -> Source:
@@ -136,6 +159,22 @@ def rotated_classes(source: Source) -> Source:
         torch.cat([source.labels + turn * classes for turn in range(4)]),
         tuple(f"{name} turned {turn * 90}" for turn in range(4) for name in source.names),
     )
+
+
+def jittered(images: Tensor, strength: float, generator: torch.Generator) -> Tensor:
+    """Each image turned, scaled, sheared and moved a little of its own; the ground is taken to be 0.
+
+    images (items, channels, height, width). At strength 1: turned by up to 20 degrees, scaled by up to 20 %, sheared
+    by up to 0.2, moved by up to a tenth of the side.
+    """
+    amounts = strength * (2 * torch.rand(len(images), 6, generator=generator) - 1)
+    turn, wide, high, shear, right, down = (amounts * torch.tensor([0.35, 0.2, 0.2, 0.2, 0.2, 0.2])).unbind(1)
+    cos, sin = turn.cos(), turn.sin()
+    # Where in the image each point of the new one lies, both in [-1, 1]: scale and shear, then turn, then move.
+    first = torch.stack([cos * (1 + wide), cos * shear - sin * (1 + high), right], 1)
+    second = torch.stack([sin * (1 + wide), sin * shear + cos * (1 + high), down], 1)
+    grid = F.affine_grid(torch.stack([first, second], 1), list(images.shape), align_corners=False)
+    return F.grid_sample(images, grid, align_corners=False)
 
 
 def _rows_by_class(labels: Tensor, least: int) -> list[Tensor]:

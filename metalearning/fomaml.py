@@ -4,7 +4,7 @@ inner   theta_i' = theta - alpha grad L_i(theta)
 outer   theta   <- theta - beta mean_i (grad L_i)(theta_i')     as if theta_i' were theta plus a constant
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 import torch
 from torch import Tensor
@@ -34,7 +34,7 @@ def query_loss(theta: Params, episode: Episode, features: Features, *, rate: flo
 
 
 def meta_grad(
-    params: Params, episodes: Sequence[Episode], features: Features, *, rate: float, steps: int
+    params: Params, episodes: Iterable[Episode], features: Features, *, rate: float, steps: int
 ) -> tuple[Tensor, Params]:
     """The outer loss and its first-order gradient with respect to theta."""
     theta = leaves(params)

@@ -4,7 +4,7 @@ inner   theta_i' = theta - alpha grad L_i(theta)              on episode i's sup
 outer   theta   <- theta - beta grad_theta mean_i L_i(theta_i')     on the query sets, through the inner steps
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 import torch
 from torch import Tensor
@@ -54,7 +54,7 @@ def query_loss(
 
 def meta_grad(
     params: Params,
-    episodes: Sequence[Episode],
+    episodes: Iterable[Episode],
     features: Features,
     *,
     rate: float,

@@ -4,7 +4,7 @@ inner   theta_i' = theta - alpha * grad L_i(theta)                  * is element
 outer   (theta, alpha) <- (theta, alpha) - beta grad mean_i L_i(theta_i')
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 import torch
 from torch import Tensor
@@ -45,7 +45,7 @@ def query_loss(theta_and_rates: Params, episode: Episode, features: Features, *,
     return losses(predict(adapted, episode.query.inputs, features), episode.query.targets)
 
 
-def meta_grad(params: Params, episodes: Sequence[Episode], features: Features, *, steps: int) -> tuple[Tensor, Params]:
+def meta_grad(params: Params, episodes: Iterable[Episode], features: Features, *, steps: int) -> tuple[Tensor, Params]:
     """The outer loss and its gradient with respect to theta and alpha; `params` come from `with_rates`."""
     theta_and_rates = leaves(params)
     return mean_gradient(

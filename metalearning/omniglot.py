@@ -1,7 +1,7 @@
 """Omniglot: to tell characters of alphabets never seen, from one or five drawings of each (Lake et al. 2015)."""
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -9,31 +9,42 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from metalearning.episodes import Episode, Sampling, Source, draw, rotated_classes
+from metalearning.episodes import Episode, Sampling, Source, draw, jittered, rotated_classes
 from metalearning.experiments import Algorithm, Interval, adapted, interval, meta_grad_of, prepared
 from metalearning.networks import Params, conv4, conv4_statistics, init_conv4, predict
-from metalearning.outer import train
+from metalearning.training import Progress, Schedule, Standing, learn
 
-Progress = Callable[[int, float], None]
+VALIDATION_ALPHABETS = ("Early_Aramaic",)
 TEST_ALPHABETS = ("Japanese_(katakana)", "Sanskrit", "Tagalog")
+TESTS = ((5, 1), (5, 5), (20, 1), (20, 5))
+"""(way, shot) as the papers report them."""
 
 
 @dataclass(frozen=True)
 class Config:
-    """Sizes of the papers; `iterations` and `batch` are what one CPU does in minutes."""
+    """How to train: on episodes of `way` to `way_to` classes with `shot` to `shot_to` drawings of each.
+
+    The head has one row, which all classes share, so that one training serves any number of classes. `jitter` is how
+    much training drawings are turned, sheared, moved and scaled at random, in [0, 1].
+    """
 
     algorithm: Algorithm = "protonet"
     way: int = 5
+    way_to: int = 20
     shot: int = 1
-    iterations: int = 300
-    batch: int = 4
-    train_queries: int = 5
+    shot_to: int = 5
+    queries: int = 5
+    jitter: float = 0.5
     filters: int = 64
+    iterations: int = 3000
+    batch: int = 1
     inner_rate: float = 0.4
-    inner_steps: int = 1
-    test_steps: int = 3
+    inner_steps: int = 3
+    test_steps: int = 5
     outer_rate: float = 0.003
-    test_episodes: int = 200
+    check_every: int = 200
+    patience: int = 10
+    test_episodes: int = 400
     seed: int = 0
 
 
@@ -45,42 +56,92 @@ class Result:
     what a single new drawing would get.
     """
 
+    way: int
+    shot: int
     transductive: Interval
     inductive: Interval
 
 
-def load(path: Path, test_alphabets: Sequence[str] = TEST_ALPHABETS) -> tuple[Source, Source]:
-    """(training, test) characters, split by alphabet, so that no test character has a sister in the training set.
+@dataclass(frozen=True)
+class Alphabets:
+    """Characters split by alphabet, so that no test character has a sister in training."""
 
-    The file: images uint8 (n, 28, 28) with ink 255, labels (n,), classes "Alphabet/characterNN".
-    """
+    training: Source
+    validation: Source
+    testing: Source
+
+
+def load(
+    path: Path,
+    validation_alphabets: Sequence[str] = VALIDATION_ALPHABETS,
+    test_alphabets: Sequence[str] = TEST_ALPHABETS,
+) -> Alphabets:
+    """The file: images uint8 (n, 28, 28) with ink 255, labels (n,), classes "Alphabet/characterNN"."""
     with np.load(path, allow_pickle=False) as file:
         images = torch.from_numpy(file["images"]).float().unsqueeze(1) / 255  # (n, 1, 28, 28)
         labels = torch.from_numpy(file["labels"].astype(np.int64))
         names = [str(name) for name in file["classes"]]
-    held_out = torch.tensor([name.split("/")[0] in test_alphabets for name in names])
-    return _subset(images, labels, names, ~held_out), _subset(images, labels, names, held_out)
+    alphabets = [name.split("/")[0] for name in names]
+    validation, testing = (
+        torch.tensor([a in some for a in alphabets]) for some in (validation_alphabets, test_alphabets)
+    )
+    return Alphabets(
+        _subset(images, labels, names, ~(validation | testing)),
+        _subset(images, labels, names, validation),
+        _subset(images, labels, names, testing),
+    )
 
 
-def run(config: Config, training: Source, testing: Source, progress: Progress) -> tuple[Params, Result]:
-    """Train on turned characters as further classes, test on upright ones of other alphabets."""
-    generator = torch.Generator().manual_seed(config.seed)
-    begin = prepared(config.algorithm, init_conv4(1, config.filters, generator, config.way), config.inner_rate)
-    step = meta_grad_of(config.algorithm, conv4, config.inner_rate, config.inner_steps)
-    batches = _batches(rotated_classes(training), config, generator)
-    theta = begin
-    for iteration, loss, theta in train(begin, step, batches, config.iterations, config.outer_rate):  # noqa: B007
-        progress(iteration, loss)
-    return theta, evaluate(config, theta, testing)
+def run(
+    config: Config, data: Alphabets, progress: Progress = lambda iteration, loss: None, file: Path | None = None
+) -> Standing:
+    """Train on turned characters as further classes, stop where new alphabets gain no more; resumes from `file`."""
+    begin = init_conv4(1, config.filters, torch.Generator().manual_seed(config.seed))
+    sampling = Sampling((config.way, config.way_to), (config.shot, config.shot_to), config.queries)
+    turned = rotated_classes(data.training)
+    settings = asdict(config)
+    for judging in ("test_episodes", "test_steps"):
+        del settings[judging]
+    return learn(
+        prepared(config.algorithm, begin, config.inner_rate),
+        meta_grad_of(config.algorithm, conv4, config.inner_rate, config.inner_steps),
+        partial(_batches, turned, sampling, config),
+        Schedule(config.iterations, config.outer_rate, config.check_every, config.patience),
+        seed=config.seed,
+        score=partial(_validate, config, _some(data.validation, config)),
+        progress=progress,
+        file=file,
+        settings=settings,
+    )
 
 
-def evaluate(config: Config, params: Params, testing: Source) -> Result:
-    """Over the same test episodes for every algorithm."""
+def evaluate(config: Config, params: Params, testing: Source, way: int, shot: int) -> Result:
+    """Over the same test episodes for every algorithm: upright, untouched drawings."""
     generator = torch.Generator().manual_seed(1_000_003 + config.seed)
-    sampling = Sampling((config.way,) * 2, (config.shot,) * 2, queries=20 - config.shot if config.shot < 6 else 10)
+    sampling = Sampling((way, way), (shot, shot), queries=10)
     accuracies = [_accuracies(config, params, draw(testing, sampling, generator)) for _ in range(config.test_episodes)]
     both = torch.tensor(accuracies)
-    return Result(interval(both[:, 0]), interval(both[:, 1]))
+    return Result(way, shot, interval(both[:, 0]), interval(both[:, 1]))
+
+
+def tests(source: Source) -> list[tuple[int, int]]:
+    """The papers' (way, shot), as far as the source has so many classes."""
+    return list(dict.fromkeys((min(way, len(source.names)), shot) for way, shot in TESTS))
+
+
+def _validate(config: Config, episodes: Sequence[Episode], params: Params) -> float:
+    """The mean accuracy on the same episodes each time, one drawing after the other."""
+    return float(np.mean([_accuracies(config, params, episode)[1] for episode in episodes]))
+
+
+def _some(source: Source, config: Config) -> list[Episode]:
+    """Validation episodes of 5 and 20 classes, one and five drawings of each."""
+    generator = torch.Generator().manual_seed(2_000_003 + config.seed)
+    return [
+        draw(source, Sampling((way, way), (shot, shot), queries=5), generator)
+        for way, shot in tests(source)
+        for _ in range(40 // way)
+    ]
 
 
 def _accuracies(config: Config, params: Params, episode: Episode) -> tuple[float, float]:
@@ -96,10 +157,21 @@ def _share_right(logits: Tensor, targets: Tensor) -> float:
     return float((logits.argmax(-1) == targets).float().mean())
 
 
-def _batches(source: Source, config: Config, generator: torch.Generator) -> Iterator[Sequence[Episode]]:
-    sampling = Sampling((config.way,) * 2, (config.shot,) * 2, config.train_queries)
+def _batches(
+    source: Source, sampling: Sampling, config: Config, generator: torch.Generator
+) -> Iterator[Sequence[Episode]]:
     while True:
-        yield [draw(source, sampling, generator) for _ in range(config.batch)]
+        episodes = [draw(source, sampling, generator) for _ in range(config.batch)]
+        yield [_jittered(episode, config.jitter, generator) for episode in episodes]
+
+
+def _jittered(episode: Episode, strength: float, generator: torch.Generator) -> Episode:
+    if not strength:
+        return episode
+    support, query = (
+        replace(part, inputs=jittered(part.inputs, strength, generator)) for part in (episode.support, episode.query)
+    )
+    return replace(episode, support=support, query=query)
 
 
 def _subset(images: Tensor, labels: Tensor, names: Sequence[str], keep: Tensor) -> Source:

@@ -1,6 +1,6 @@
-"""The outer loop that all algorithms share: a mean gradient over episodes, and Adam."""
+"""The outer gradient that all algorithms share: a weighted mean over episodes."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable
 
 import torch
 from torch import Tensor
@@ -8,7 +8,7 @@ from torch import Tensor
 from metalearning.episodes import Episode
 from metalearning.networks import Params
 
-MetaGrad = Callable[[Params, Sequence[Episode]], tuple[Tensor, Params]]
+MetaGrad = Callable[[Params, Iterable[Episode]], tuple[Tensor, Params]]
 
 
 class NothingToLearn(ValueError):
@@ -18,49 +18,37 @@ class NothingToLearn(ValueError):
         super().__init__("the loss depends on no parameter (prototypes of frozen embeddings): adapt without training")
 
 
+class NoEpisodes(ValueError):
+    """There was no episode, or none with a weight."""
+
+    def __init__(self) -> None:
+        super().__init__("there is no episode to learn from: an iterator of episodes can be gone through only once")
+
+
 def mean_gradient(
-    theta: Params, episodes: Sequence[Episode], loss: Callable[[Episode], Tensor]
+    theta: Params, episodes: Iterable[Episode], loss: Callable[[Episode], Tensor]
 ) -> tuple[Tensor, Params]:
     """The mean of `loss` over the episodes by their weights, and its gradient; one graph in memory at a time.
 
     `loss` gives one value per episode, in the shape of `episode.weight`. The papers write the sum over the batch; the
     mean only rescales the outer rate beta, and keeps it the same for every batch size.
     """
-    whole = total_weight(episodes)
-    value = torch.zeros(())
+    value, whole = torch.zeros(()), torch.zeros(())
     grads = {name: torch.zeros_like(theta[name]) for name in theta}
     for episode in episodes:
-        part = (loss(episode) * episode.weight).sum() / whole
+        part = (loss(episode) * episode.weight).sum()
         found = torch.autograd.grad(part, list(theta.values()), allow_unused=True) if part.requires_grad else ()
         if all(grad is None for grad in found):
             raise NothingToLearn
         for name, grad in zip(theta, found, strict=True):
             if grad is not None:  # ProtoNet's head is not used; its gradient is zero
                 grads[name] += grad
-        value = value + part.detach()
-    return value, grads
+        value, whole = value + part.detach(), whole + episode.weight.sum()
+    return weighted(value, grads, whole)
 
 
-def total_weight(episodes: Sequence[Episode]) -> Tensor:
-    """The sum of all weights, stacked or not."""
-    return torch.stack([episode.weight.sum() for episode in episodes]).sum()
-
-
-def train(
-    params: Params, meta_grad: MetaGrad, batches: Iterator[Sequence[Episode]], iterations: int, rate: float
-) -> Iterator[tuple[int, float, Params]]:
-    """theta <- theta - beta grad by Adam (Kingma & Ba 2015); yields (iteration, outer loss, theta) after each step.
-
-    Adam's rate falls from `rate` to a hundredth of it along a half cosine. The yielded tensors are those that the
-    next step changes: copy what you keep.
-    """
-    theta = {name: value.detach().clone() for name, value in params.items()}
-    adam = torch.optim.Adam(theta.values(), lr=rate)
-    cooling = torch.optim.lr_scheduler.CosineAnnealingLR(adam, T_max=max(iterations, 1), eta_min=rate / 100)
-    for iteration in range(iterations):
-        loss, grads = meta_grad(theta, next(batches))
-        for name, value in theta.items():
-            value.grad = grads[name]
-        adam.step()
-        cooling.step()
-        yield iteration, float(loss), theta
+def weighted(value: Tensor, grads: Params, whole: Tensor) -> tuple[Tensor, Params]:
+    """Sums over episodes, divided by the sum of their weights. Raises NoEpisodes where that is zero."""
+    if not whole:
+        raise NoEpisodes
+    return value / whole, {name: grad / whole for name, grad in grads.items()}

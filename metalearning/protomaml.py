@@ -9,7 +9,7 @@ A prototypical network is a linear head: -|f - c_k|^2 = 2 c_k.f - |c_k|^2 - |f|^
 Zero inner steps are ProtoNet. Any number of classes; the head in `params` is not used.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 from torch import Tensor
 
@@ -46,7 +46,7 @@ def query_loss(theta: Params, episode: Episode, features: Features, *, rate: flo
 
 
 def meta_grad(
-    params: Params, episodes: Sequence[Episode], features: Features, *, rate: float, steps: int
+    params: Params, episodes: Iterable[Episode], features: Features, *, rate: float, steps: int
 ) -> tuple[Tensor, Params]:
     """The outer loss and its gradient with respect to the body, second derivatives included; the head's is zero."""
     theta = leaves(params)

@@ -6,7 +6,7 @@
 There is no inner loop; the head's parameters are not used.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 import torch
 from torch import Tensor
@@ -46,7 +46,7 @@ def query_loss(theta: Params, episode: Episode, features: Features) -> Tensor:
     return losses(outputs, episode.query.targets)
 
 
-def meta_grad(params: Params, episodes: Sequence[Episode], features: Features) -> tuple[Tensor, Params]:
+def meta_grad(params: Params, episodes: Iterable[Episode], features: Features) -> tuple[Tensor, Params]:
     """The outer loss and its gradient; the head's is zero."""
     theta = leaves(params)
     return mean_gradient(theta, episodes, lambda episode: query_loss(theta, episode, features))

@@ -6,7 +6,7 @@
 Reptile needs no split into support and query; it trains on all of an episode's labelled items.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 import torch
 from torch import Tensor
@@ -14,7 +14,7 @@ from torch import Tensor
 from metalearning import fomaml
 from metalearning.episodes import Episode, Examples
 from metalearning.networks import Features, Params, leaves, losses, predict, start
-from metalearning.outer import total_weight
+from metalearning.outer import weighted
 
 
 def adapt(
@@ -40,7 +40,7 @@ def adapt(
 
 def meta_grad(
     params: Params,
-    episodes: Sequence[Episode],
+    episodes: Iterable[Episode],
     features: Features,
     *,
     rate: float,
@@ -52,23 +52,21 @@ def meta_grad(
 
     Random batches (`batch`, with its `generator`) need episodes one by one, not stacked.
     """
-    theta, whole = leaves(params), total_weight(episodes)
-    value, grads = torch.zeros(()), {name: torch.zeros_like(old) for name, old in params.items()}
+    theta, value, whole = leaves(params), torch.zeros(()), torch.zeros(())
+    grads = {name: torch.zeros_like(old) for name, old in params.items()}
     for episode in episodes:
         examples = all_examples(episode)
         begin = start(theta, episode.outputs, episode.weight.shape)
         end = adapt(begin, examples, features, rate=rate, steps=steps, batch=batch, generator=generator)
-        way = {
-            name: _per_episode(episode.weight, old) * (old - end[name]).detach() / whole for name, old in begin.items()
-        }
+        way = {name: _per_episode(episode.weight, old) * (old - end[name]).detach() for name, old in begin.items()}
         # Back through `start`, which is linear: copies of one parameter add up.
         back = torch.autograd.grad(list(begin.values()), list(theta.values()), list(way.values()))
         for name, grad in zip(theta, back, strict=True):
             grads[name] += grad
         with torch.no_grad():
             after = losses(predict(end, examples.inputs, features), examples.targets)
-            value = value + (after * episode.weight).sum() / whole
-    return value, grads
+            value, whole = value + (after * episode.weight).sum(), whole + episode.weight.sum()
+    return weighted(value, grads, whole)
 
 
 def all_examples(episode: Episode) -> Examples:

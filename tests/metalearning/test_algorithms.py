@@ -1,6 +1,6 @@
 """The episodic algorithms against plain autograd, finite differences and laws, in float64."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -28,7 +28,7 @@ from metalearning.networks import (
     predict,
     start,
 )
-from metalearning.outer import NothingToLearn
+from metalearning.outer import NoEpisodes, NothingToLearn
 from tests.metalearning import plain
 
 RATE = 0.3
@@ -49,7 +49,7 @@ PAIRS = [(name, kind) for name in ALGORITHMS for kind in ("conv4", "mlp")] + [
 
 
 def meta_grad(
-    name: str, params: Params, episodes: Sequence[Episode], features: Features, steps: int, rate: float = RATE
+    name: str, params: Params, episodes: Iterable[Episode], features: Features, steps: int, rate: float = RATE
 ) -> tuple[Tensor, Params]:
     settings_of: dict[str, dict[str, float]] = {"protonet": {}, "metasgd": {"steps": steps}}
     return ALGORITHMS[name](params, episodes, features, **settings_of.get(name, {"rate": rate, "steps": steps}))
@@ -324,6 +324,7 @@ def test_a_stack_gives_what_its_episodes_give_one_by_one(name: str, kind: str) -
     episodes[3] = replace(episodes[3], weight=torch.tensor(2.0))
     stacks, theta = stack_alike(episodes), theta_for(name, params)
     assert [len(group.weight) for group in stacks] == [2, 3]
+    assert [len(group.weight) for group in stack_alike(episodes, at_once=2)] == [2, 2, 1]
     run = partial(reptile.meta_grad, rate=RATE, steps=3) if name == "reptile" else partial(meta_grad, name, steps=3)
     (loss, grads), (stacked_loss, stacked) = run(theta, episodes, features), run(theta, stacks, features)
     assert abs(float(loss - stacked_loss)) < 1e-10
@@ -351,7 +352,7 @@ def test_bfloat16_in_the_query_pass_changes_the_gradient_by_little() -> None:
     _, half = maml.meta_grad(params, small, conv4, rate=0.05, steps=2, query_dtype=torch.bfloat16)
     flat, rough = (torch.cat([v.flatten() for v in grads.values()]) for grads in (full, half))
     assert rough.dtype == torch.float32
-    assert float((flat - rough).norm() / flat.norm()) < 0.1
+    assert float((flat - rough).norm() / flat.norm()) < 0.15  # random images: every unit is near its kink
 
 
 def as_float(examples: Examples) -> Examples:
@@ -380,6 +381,16 @@ def test_protomaml_adapts_a_head_on_frozen_embeddings() -> None:
 def test_prototypes_of_frozen_embeddings_refuse_to_be_trained(name: str) -> None:
     with pytest.raises(NothingToLearn, match="no parameter"):
         meta_grad(name, init_head(4), [vectors(torch.Generator().manual_seed(1))], embeddings, 2)
+
+
+@pytest.mark.parametrize("name", [*ALGORITHMS, "reptile"])
+def test_no_episode_is_an_error_and_not_a_gradient_of_nan(name: str) -> None:
+    params, episodes, features = case("mlp")
+    run = partial(reptile.meta_grad, rate=RATE, steps=1) if name == "reptile" else partial(meta_grad, name, steps=1)
+    weightless = replace(episodes[0], weight=torch.tensor(0.0))
+    for none in ([], [weightless]):
+        with pytest.raises(NoEpisodes, match="no episode to learn from"):
+            run(theta_for(name, params), none, features)
 
 
 def test_a_head_of_the_wrong_width_is_refused() -> None:

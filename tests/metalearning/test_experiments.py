@@ -4,6 +4,7 @@ import json
 import math
 import os
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,31 +21,38 @@ from metalearning.experiments import ALGORITHMS, Algorithm, interval
 DATA = Path(os.environ.get("ANNOTATOR_DEV_DATA", Path(__file__).parents[3] / "shared" / "data"))
 
 
+SMALL = omniglot.Config(
+    way=4, way_to=4, shot_to=1, iterations=4, batch=4, filters=8, check_every=10, test_episodes=12, outer_rate=0.01
+)
+
+
 def quiet(iteration: int, loss: float) -> None:
     assert math.isfinite(loss), iteration
 
 
 @pytest.fixture
 def shapes(tmp_path: Path) -> Path:
-    """Twelve "characters" of three alphabets: a random 4x4 pattern each, drawn with noise, 20 times."""
+    """Sixteen "characters" of four alphabets: a random 4x4 pattern each, drawn with noise, 20 times."""
     random = np.random.default_rng(0)
-    patterns = random.random((12, 4, 4)) < 0.5
+    patterns = random.random((16, 4, 4)) < 0.5
     large = np.repeat(np.repeat(patterns, 3, 1), 3, 2).repeat(20, 0)
     images = np.clip(large * 200 + random.normal(30, 25, large.shape), 0, 255).astype(np.uint8)
-    classes = [f"{alphabet}/character{i:02}" for alphabet in ("Greek", "Latin", "Sanskrit") for i in range(4)]
-    np.savez(tmp_path / "shapes.npz", images=images, labels=np.arange(12).repeat(20), classes=np.array(classes))
+    classes = [
+        f"{alphabet}/character{i:02}" for alphabet in ("Greek", "Latin", "Early_Aramaic", "Sanskrit") for i in range(4)
+    ]
+    np.savez(tmp_path / "shapes.npz", images=images, labels=np.arange(16).repeat(20), classes=np.array(classes))
     return tmp_path / "shapes.npz"
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 def test_every_algorithm_learns_to_tell_new_characters(algorithm: Algorithm, shapes: Path) -> None:
-    training, testing = omniglot.load(shapes)
-    assert {name.split("/")[0] for name in training.names} == {"Greek", "Latin"}
-    assert {name.split("/")[0] for name in testing.names} == {"Sanskrit"}
-    config = omniglot.Config(
-        algorithm, way=4, iterations=20, filters=8, test_episodes=12, outer_rate=0.01, inner_rate=0.1, test_steps=5
-    )
-    _, result = omniglot.run(config, training, testing, quiet)
+    data = omniglot.load(shapes)
+    assert {name.split("/")[0] for name in data.training.names} == {"Greek", "Latin"}
+    assert {name.split("/")[0] for name in data.validation.names} == {"Early_Aramaic"}
+    assert {name.split("/")[0] for name in data.testing.names} == {"Sanskrit"}
+    config = replace(SMALL, algorithm=algorithm, iterations=20, inner_rate=0.1, test_steps=5)
+    trained = omniglot.run(config, data, quiet)
+    result = omniglot.evaluate(config, trained.best, data.testing, 4, 1)
     chance = 0.25
     assert result.transductive.mean - result.transductive.half_width > chance + 0.1
     assert result.inductive.mean > chance
@@ -53,8 +61,8 @@ def test_every_algorithm_learns_to_tell_new_characters(algorithm: Algorithm, sha
 @pytest.mark.parametrize("algorithm", ["maml", "fomaml", "anil", "metasgd", "reptile"])
 def test_every_gradient_based_algorithm_learns_to_fit_waves(algorithm: Algorithm) -> None:
     short, long = (
-        sinusoid.Config(algorithm, iterations=iterations, outer_rate=0.01, test_steps=1, test_episodes=100)
-        for iterations in (1, 60)
+        sinusoid.Config(algorithm, iterations=iterations, outer_rate=0.004, test_steps=1, test_episodes=100)
+        for iterations in (1, 100)
     )
     before, after = sinusoid.run(short, quiet), sinusoid.run(long, quiet)
     assert len(after.learned) == 2
@@ -88,11 +96,31 @@ def test_an_interval_is_that_of_a_mean() -> None:
 def test_the_omniglot_command_prints_a_table_and_saves_what_it_trained(
     shapes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    saved = tmp_path / "trained.safetensors"
-    small = ["--way", "4", "--iterations", "3", "--filters", "4", "--test-episodes", "5"]
-    assert main(["omniglot", "--data", str(shapes), "--save", str(saved), *small]) == 0
-    assert re.search(r"\| protonet \| [\d.]+ ± [\d.]+ \| [\d.]+ ± [\d.]+ \|", capsys.readouterr().out)
-    assert load(saved).card["config"]["way"] == 4
+    file = tmp_path / "trained.safetensors"
+    small = [
+        "--way",
+        "4",
+        "--way-to",
+        "4",
+        "--iterations",
+        "3",
+        "--check-every",
+        "2",
+        "--filters",
+        "4",
+        "--test-episodes",
+        "5",
+    ]
+    command = ["omniglot", "--data", str(shapes), "--file", str(file), *small]
+    assert main(command) == 0
+    printed = capsys.readouterr().out
+    assert re.search(r"\| protonet \| 4-way 5-shot \| [\d.]+ ± [\d.]+ \| [\d.]+ ± [\d.]+ \|", printed)
+    assert [json.loads(line)["iteration"] for line in file.with_suffix(".curve.jsonl").open()] == [2, 3]
+    assert load(file).card["training"]["settings"]["way"] == 4
+    written = file.read_bytes()
+    assert main(command) == 0
+    assert capsys.readouterr().out == printed
+    assert file.read_bytes() == written
 
 
 def test_the_sinusoid_command_prints_the_curve(capsys: pytest.CaptureFixture[str]) -> None:
@@ -121,8 +149,9 @@ def test_the_development_characters_are_split_by_alphabet() -> None:
     file = DATA / "images" / "omniglot_small_28.npz"
     if not file.exists():
         pytest.skip(f"no development data at {file}")
-    training, testing = omniglot.load(file)
-    assert (len(training.names), len(testing.names)) == (136, 106)
-    assert training.labels.bincount().tolist() == [20] * 136
-    assert testing.labels.bincount().tolist() == [20] * 106
-    assert not {n.split("/")[0] for n in training.names} & {n.split("/")[0] for n in testing.names}
+    data = omniglot.load(file)
+    parts = (data.training, data.validation, data.testing)
+    assert [len(part.names) for part in parts] == [114, 22, 106]
+    assert all(part.labels.bincount().tolist() == [20] * len(part.names) for part in parts)
+    alphabets = [{name.split("/")[0] for name in part.names} for part in parts]
+    assert sum(map(len, alphabets)) == len(set.union(*alphabets))

@@ -1,5 +1,6 @@
 """The networks against torch's own layers, and what they promise beyond them."""
 
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import pytest
@@ -7,8 +8,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from metalearning.convolution import convolve, normalised_relu
+from metalearning.derivatives import NotWritten
 from metalearning.networks import (
-    batch_norm,
     conv4,
     conv4_statistics,
     init_conv4,
@@ -25,27 +27,47 @@ def some(*shape: int, seed: int = 0) -> Tensor:
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed)).double()
 
 
-def second_derivative(norm: str, images: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
-    """The gradient of |gradient|^2 by the scale, where the loss is not linear in it."""
-
-    def loss(gain: Tensor) -> Tensor:
-        if norm == "ours":
-            out = batch_norm(images, gain, shift)[0]
-        else:
-            out = F.batch_norm(images, None, None, gain, shift, training=True)
-        return (out.sin() * images).sum()
-
-    grad = torch.func.grad(loss)
-    return torch.func.grad(lambda gain: grad(gain).square().sum())(scale)
+def block(images: Tensor, weight: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
+    return normalised_relu(convolve(images, weight), scale, shift)
 
 
-def test_batch_norm_equals_torch_to_the_second_derivative_and_under_vmap() -> None:
-    images, scale, shift = some(4, 5, 3, 6, 2), some(4, 3, seed=1), some(3, seed=2)
-    ours, theirs = batch_norm(images[0], scale[0], shift)[0], F.batch_norm(images[0], None, None, scale[0], shift, True)
-    assert torch.allclose(ours, theirs, atol=1e-12)
-    one_by_one = torch.stack([second_derivative("torch", x, s, shift) for x, s in zip(images, scale, strict=True)])
-    at_once = torch.func.vmap(partial(second_derivative, "ours", shift=shift))(images, scale)
-    assert torch.allclose(at_once, one_by_one, rtol=1e-10)
+def torchs_block(images: Tensor, weight: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
+    hidden = F.conv2d(images, weight, stride=2, padding=1)
+    return F.relu(F.batch_norm(hidden, None, None, scale, shift, training=True))
+
+
+def derivatives(of: Callable[..., Tensor], inputs: Sequence[Tensor]) -> list[Tensor]:
+    """The value, its first derivatives, and those of a function of all first derivatives that is not linear in them."""
+    fresh = [value.clone().requires_grad_() for value in inputs]
+    out = of(*fresh)
+    first = torch.autograd.grad((out.sin() * torch.arange(out.numel()).view_as(out)).sum(), fresh, create_graph=True)
+    second = torch.autograd.grad(sum((grad * grad * grad).sum() for grad in first) + out.square().sum(), fresh)
+    return [out.detach(), *(grad.detach() for grad in first), *second]
+
+
+@pytest.mark.parametrize("size", [(5, 6), (8, 8), (1, 3)])
+def test_a_block_equals_torchs_own_layers_to_the_second_derivative(size: tuple[int, int]) -> None:
+    inputs = [some(4, 5, *size), some(3, 5, 3, 3, seed=1), some(3, seed=2), some(3, seed=3)]
+    for ours, theirs in zip(derivatives(block, inputs), derivatives(torchs_block, inputs), strict=True):
+        assert float((ours - theirs).abs().max()) <= 1e-10 * max(1.0, float(theirs.abs().max()))
+
+
+def test_a_blocks_written_derivatives_equal_finite_differences() -> None:
+    inputs = [
+        x.requires_grad_() for x in (some(3, 2, 5, 4), some(3, 2, 3, 3, seed=1), some(3, seed=2), some(3, seed=3))
+    ]
+    assert torch.autograd.gradcheck(block, inputs)
+    assert torch.autograd.gradgradcheck(block, inputs)
+
+
+def test_vmap_and_third_derivatives_are_refused_and_not_silently_wrong() -> None:
+    images, scale, shift = some(2, 4, 3, 6, 2), some(3), some(3)
+    with pytest.raises(RuntimeError, match="vmap"):
+        torch.func.vmap(partial(normalised_relu, scale=scale, shift=shift))(images)
+    x = images[0].requires_grad_()
+    first = torch.autograd.grad(normalised_relu(x, scale, shift).sin().sum(), x, create_graph=True)[0]
+    with pytest.raises(NotWritten, match="can't be derived once more"):
+        torch.autograd.grad(first.sin().sum(), x, create_graph=True)
 
 
 @pytest.mark.parametrize("size", [(1, 28, 28), (1, 17, 9), (3, 32, 20), (5, 8, 8)])
