@@ -9,7 +9,7 @@ from typing import Any
 
 from django.db.models import Q, QuerySet
 
-from labeling import pool, suggestions
+from labeling import doubts, pool, suggestions
 from labeling.models import Item, Mark, Project, Snapshot
 
 WINDOW = 20_000  # rows looked through by one query
@@ -19,12 +19,14 @@ LONGEST_TEXT = 200  # characters looked for
 
 @dataclass(frozen=True)
 class Filters:
-    """Which items: of this status, with this label, flagged by anybody, holding this text; empty means any."""
+    """Which items: of this status, with this label, flagged by anybody, holding this text, ...; empty means any."""
 
     status: str = ""
     label_id: int | None = None
     flagged: bool = False
     text: str = ""
+    said_id: int | None = None
+    """What the model said of the answer while it was held back from it."""
 
     def narrow(self, items: QuerySet[Item]) -> QuerySet[Item]:
         """The items that pass, flags aside."""
@@ -56,7 +58,9 @@ def page(
     project: Project, filters: Filters, *, after: int = -1, limit: int = 50, clock: Callable[[], float] = time.monotonic
 ) -> Page:
     """At most `limit` items behind row `after`, with their flags and what the newest snapshot suggests."""
-    if filters.flagged:
+    if filters.said_id is not None:
+        found = _said(project, filters, after, limit)
+    elif filters.flagged:
         found = _flagged(project, filters, after, limit)
     elif filters.text or filters.label_id is not None:
         found = _windows(project, filters, after, limit, clock)
@@ -148,7 +152,18 @@ def _flagged(project: Project, filters: Filters, after: int, limit: int) -> Page
     """Flags are few and lead to their items; the items would all have to be looked at for theirs."""
     marks = Mark.objects.filter(project=project, code=Mark.Code.FLAG).order_by()
     ids = list(marks.values_list("item_id", flat=True).distinct()[:50_000])
+    return _among(_behind(project, filters, after), "pk", ids, limit)
+
+
+def _said(project: Project, filters: Filters, after: int, limit: int) -> Page:
+    """Answers that were held back from the model are few and known by row."""
+    rows = doubts.rows_where(project, answer=filters.label_id, said=filters.said_id or 0)
+    return _among(_behind(project, filters, after), "row", rows, limit)
+
+
+def _among(items: QuerySet[Item], field: str, values: list[int], limit: int) -> Page:
+    """The first of those items whose `field` is among these values, however many values there are."""
     found: list[Item] = []
-    for start in range(0, len(ids), 5_000):
-        found += _behind(project, filters, after).filter(pk__in=ids[start : start + 5_000])[: limit + 1]
+    for start in range(0, len(values), 5_000):
+        found += items.filter(**{f"{field}__in": values[start : start + 5_000]})[: limit + 1]
     return _page(sorted(found, key=lambda item: item.row)[: limit + 1], limit)

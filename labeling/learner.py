@@ -11,12 +11,13 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from scipy.sparse import csc_matrix, csr_matrix
 
-from metalearning import acquisition, baselines, calibration, graph, predict, rules
+from metalearning import acquisition, baselines, calibration, graph, label_errors, predict, rules
 from metalearning.adapt import Adaptation, adapt
 from metalearning.experts import silent_labels
 from metalearning.gate import Gate
 from metalearning.pool import Pool
 from metalearning.shares import wilson
+from metalearning.vectors import softmax
 from metalearning.voices import Voice
 
 QUEUE = 200  # items ranked after each adaptation: more than a team answers before the next one
@@ -78,6 +79,9 @@ class Learned:
     ranking: list[dict[str, Any]]
     facts: dict[str, Any] = field(default_factory=dict)
     estimates: dict[str, Any] = field(default_factory=dict)
+    held_out: dict[str, np.ndarray] | None = None
+    """Per answer, what a model that had not seen it said: "row", "answer" and "suggested" (columns), "p_answer" and
+    "p_suggested" (in [0, 1]), and "doubt": 0 none, 1 leans to another label, 2 does so confidently. None: too few."""
 
 
 def learn(lesson: Lesson) -> Learned:
@@ -96,6 +100,7 @@ def learn(lesson: Lesson) -> Learned:
         ranking=_ranking(lesson, pool, adaptation, prediction, generator),
         facts=_facts(lesson, pool, adaptation, heard),
         estimates=_estimates(lesson, adaptation, prediction),
+        held_out=_held_out(adaptation),
     )
 
 
@@ -299,6 +304,28 @@ def _estimates(lesson: Lesson, adaptation: Adaptation, prediction: predict.Predi
         for pair in calibration.confusions(held.logits, label_ids)[:MOST_CONFUSIONS]
     ]
     return told
+
+
+def _held_out(adaptation: Adaptation) -> dict[str, np.ndarray] | None:
+    held = adaptation.held_out
+    if held is None:
+        return None
+    given = held.answers.label_ids
+    probabilities = softmax(adaptation.calibration.temper(held.logits))
+    doubted = label_errors.doubts(probabilities, given, held.foreseeable)
+    suggested = probabilities.argmax(axis=1)
+    suggested[doubted.place] = doubted.label_id
+    doubt = np.zeros(len(given), dtype=np.int8)
+    doubt[doubted.place] = 1 + doubted.confident
+    places = np.arange(len(given))
+    return {
+        "row": held.answers.rows.astype(np.int64),
+        "answer": given.astype(np.int64),
+        "suggested": suggested.astype(np.int64),
+        "p_answer": probabilities[places, given].astype(np.float32),
+        "p_suggested": probabilities[places, suggested].astype(np.float32),
+        "doubt": doubt,
+    }
 
 
 def _share(correct: int, answers: int) -> dict[str, float]:

@@ -4,6 +4,7 @@
     projects/7/graphs/minilm/000010000-51d0….npz      who lies next to whom, over 10,000 items
     projects/7/snapshots/00000012.predictions.npy     what snapshot 12 says of each row
     projects/7/snapshots/00000012.ranking.json        whom to ask next
+    projects/7/snapshots/00000012.held_out.npz        what models that had not seen them said of the answers
     projects/7/snapshots/00000012.model.npz           what it takes to predict again
 
 Vectors are read as one memory map, assembled in the local cache folder from the chunks.
@@ -206,6 +207,17 @@ def read_ranking(project_id: int, number: int) -> list[dict[str, Any]]:
         raise NotKept(number)
     ranking: list[dict[str, Any]] = json.loads(data)
     return ranking
+
+
+def write_held_out(project_id: int, number: int, arrays: Mapping[str, np.ndarray]) -> None:
+    """Store what models that had not seen them said of the answers, as named arrays of equal length."""
+    blobs.write(_snapshot(project_id, number, "held_out.npz"), lambda file: _save_arrays(file, arrays))
+
+
+def read_held_out(project_id: int, number: int) -> dict[str, np.ndarray] | None:
+    """What `write_held_out` stored; None where there were too few answers, or where it is no longer kept."""
+    path = blobs.local(_snapshot(project_id, number, "held_out.npz"))
+    return None if path is None else _load_arrays(path)
 
 
 def write_model(project_id: int, number: int, arrays: Mapping[str, np.ndarray]) -> None:

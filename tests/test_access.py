@@ -169,6 +169,16 @@ TABLE = (
     Door("POST", "api_acceptance_undo", REVIEWER, 200, lambda world: {}),
     Door("POST", "api_rejections", REVIEWER, 201, _item),
     Door("DELETE", "api_rejection", REVIEWER, 409),  # nothing was rejected
+    # Quality
+    Door("GET", "quality", REVIEWER),
+    Door("GET", "doubts", REVIEWER),
+    Door("GET", "duplicates", REVIEWER),
+    Door("GET", "api_quality", REVIEWER),
+    Door("GET", "api_doubts", REVIEWER),
+    Door("POST", "api_doubt_keep", REVIEWER, 409),  # the item is open
+    Door("DELETE", "api_doubt_keep", REVIEWER, 409),
+    Door("POST", "api_doubt_ask_again", REVIEWER, 409),
+    Door("GET", "api_duplicates", REVIEWER),
     # Overview, models, export
     Door("GET", "overview", ANNOTATOR),
     Door("GET", "api_overview", ANNOTATOR),

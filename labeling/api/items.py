@@ -39,6 +39,12 @@ class Query(serializers.Serializer):
     q = serializers.CharField(
         required=False, allow_blank=True, default="", max_length=browsing.LONGEST_TEXT, help_text="Text looked for."
     )
+    said = serializers.IntegerField(
+        required=False,
+        min_value=1,
+        max_value=LARGEST_ID,
+        help_text="Only answers of which the model said this label while they were held back from it.",
+    )
     cursor = serializers.IntegerField(
         required=False, min_value=-1, max_value=LARGEST_ID, default=-1, help_text="`next` of the page before."
     )
@@ -99,7 +105,7 @@ class Items(APIView):
         """Items in the order they came, with the label each has."""
         project = access.project(access.person(request), project_id, Role.REVIEWER)
         asked = valid(Query, request.query_params)
-        filters = browsing.Filters(asked["status"], asked.get("label"), asked["flagged"], asked["q"])
+        filters = browsing.Filters(asked["status"], asked.get("label"), asked["flagged"], asked["q"], asked.get("said"))
         page = browsing.page(project, filters, after=asked["cursor"], limit=asked["limit"])
         shown = [item_shown(item, page.flags, page.suggested) for item in page.items]
         return Response({"results": shown, "next": page.after, "unfinished": page.unfinished})

@@ -159,6 +159,9 @@ def _store(
         ),
     )
     pool.write_ranking(project.pk, number, [_asked(ask, ids) for ask in learned.ranking])
+    if learned.held_out is not None:
+        by_id = {name: ids[learned.held_out[name]] for name in ("answer", "suggested")}
+        pool.write_held_out(project.pk, number, learned.held_out | by_id)
     with transaction.atomic():
         snapshot = Snapshot.objects.create(
             project=project,

@@ -44,6 +44,7 @@ def why(reason: dict[str, Any], labels: dict[int, str], *, hidden: bool = False)
         "random": _("asked at random, to keep the measure honest"),
         "returned": _("asked again: it came back unanswered"),
         "rejected": _("asked because a reviewer rejected the suggestion"),
+        "doubted": _("asked once more because the label it had is in doubt"),
     }.get(code, _("asked next; the model has not ranked it yet"))
 
 

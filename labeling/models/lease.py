@@ -8,7 +8,8 @@ from django.db import models
 class Candidate(models.Model):
     """An item in the queue. Lower positions are asked first.
 
-    `reason`: {"code": "margin" | "typical" | "random" | "returned" | "rejected", "labels": [ids], "p": [confidences]}.
+    `reason`: {"code": "margin" | "typical" | "random" | "returned" | "rejected" | "doubted", "labels": [ids],
+    "p": [confidences]}.
     `top`: the likeliest labels when it was queued: [[label id, probability in [0, 1]], ...], likeliest first.
     """
 
@@ -46,17 +47,19 @@ class Mark(models.Model):
     """What a person noted about an item without labelling it."""
 
     class Code(models.TextChoices):
-        """Skip: not for this person again. Flag: somebody should look. Reject: this suggestion is wrong."""
+        """Skip: not for this person again. Flag: somebody should look. Reject: this suggestion is wrong.
+        Keep: this label is right after all."""
 
         SKIP = "skip"
         FLAG = "flag"
         REJECT = "reject"
+        KEEP = "keep"
 
     project = models.ForeignKey("Project", models.CASCADE, related_name="marks")
     item = models.ForeignKey("Item", models.CASCADE, related_name="marks")
     author = models.ForeignKey("User", models.CASCADE, related_name="marks")
     code = models.CharField(max_length=8, choices=Code.choices)
-    label = models.ForeignKey("Label", models.CASCADE, null=True)  # what was rejected
+    label = models.ForeignKey("Label", models.CASCADE, null=True)  # what was rejected or confirmed
     note = models.TextField(blank=True)
     created_at = models.DateTimeField()
 

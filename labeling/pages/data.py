@@ -37,6 +37,7 @@ def data(request: HttpRequest, member: Member) -> HttpResponse:
         next_query=_query(filters, after=page.after) if page.after is not None else "",
         is_first="after" not in request.GET,
         labels=labels.values(),
+        said=labels.get(filters.said_id or 0),
         statuses=Status.choices,
     )
     return render(request, "data.html", shown)
@@ -84,6 +85,7 @@ def _filters(request: HttpRequest) -> browsing.Filters:
         int(label) if _is_id(label) else None,
         request.GET.get("flagged") == "1",
         request.GET.get("q", "").strip().replace("\0", "")[: browsing.LONGEST_TEXT],
+        int(said) if _is_id(said := request.GET.get("said", "")) else None,
     )
 
 
@@ -101,6 +103,7 @@ def _query(filters: browsing.Filters, **more: Any) -> str:
         "label": filters.label_id,
         "flagged": "1" if filters.flagged else "",
         "q": filters.text,
+        "said": filters.said_id,
         **more,
     }
     return urlencode({name: value for name, value in asked.items() if value not in ("", None)})
@@ -141,6 +144,7 @@ def _words(event: dict[str, Any]) -> str:
         "skip": _("skipped it"),
         "flag": _("flagged it"),
         "reject": _("rejected the suggestion “%(label)s”"),
+        "keep": _("confirmed “%(label)s” after a doubt"),
     }
     if event["event"] == "answer" and event.get("origin") == "imported":
         return _("came with the file as “%(label)s”") % {"label": label}

@@ -18,6 +18,7 @@ PAGES = (
     ("overview", _("Overview"), Role.ANNOTATOR),
     ("label", pgettext_lazy("to give labels", "Label"), Role.ANNOTATOR),
     ("review", _("Review"), Role.REVIEWER),
+    ("quality", _("Quality"), Role.REVIEWER),
     ("data", _("Data"), Role.REVIEWER),
     ("import", _("Import"), Role.ADMIN),
     ("export", _("Export"), Role.REVIEWER),
@@ -36,7 +37,7 @@ def project_nav(context: dict[str, Any]) -> dict[str, Any]:
     request, project = context["request"], context["project"]
     member = context.get("member") or access.membership(request.user, project.pk)
     here = getattr(request.resolver_match, "url_name", "")
-    here = {"item": "data"}.get(here, here)  # an item is part of the data
+    here = {"item": "data", "doubts": "quality", "duplicates": "quality"}.get(here, here)  # parts of others
     return {
         "pages": [
             {"url": url, "title": title, "current": name == here}

@@ -1,12 +1,9 @@
 // Item: E opens the search for the right label, J and K step through the data.
 import { ApiError, request } from "./shared/api";
-import { byId, h, pageData, t } from "./shared/dom";
+import { byId, pageData, t } from "./shared/dom";
+import { finder, type Label } from "./shared/finder";
 import { toast } from "./shared/toast";
 
-interface Label {
-  id: number;
-  name: string;
-}
 interface Data {
   correct: string;
   unflag: string;
@@ -15,39 +12,6 @@ interface Data {
 }
 
 const data = pageData<Data>();
-const dialog = byId<HTMLDialogElement>("correct-dialog");
-const find = byId<HTMLInputElement>("find");
-const list = byId("found");
-let found: Label[] = [];
-let chosen = 0;
-
-/** Labels whose name has all the words typed; those that begin with it first. */
-function matching(typed: string): Label[] {
-  const wanted = typed.trim().toLocaleLowerCase();
-  const words = wanted.split(/\s+/);
-  const named = data.labels.filter(({ name }) => words.every((word) => name.toLocaleLowerCase().includes(word)));
-  const begins = (label: Label): number => Number(!label.name.toLocaleLowerCase().startsWith(wanted));
-  return named.sort((a, b) => begins(a) - begins(b) || a.name.localeCompare(b.name));
-}
-
-function show(): void {
-  found = matching(find.value);
-  chosen = Math.max(0, Math.min(chosen, found.length - 1));
-  list.replaceChildren(
-    ...found.map((label, place) =>
-      h(
-        "li",
-        { role: "option", id: `option-${place}`, "aria-selected": String(place === chosen), onclick: () => void correct(label) },
-        h("span", { class: "grow", dir: "auto" }, label.name),
-        label.id === data.label && h("span", { class: "muted small" }, "✓"),
-      ),
-    ),
-  );
-  if (!found.length) list.append(h("li", { class: "muted" }, t("No label is called so.")));
-  find.setAttribute("aria-activedescendant", found.length ? `option-${chosen}` : "");
-  list.children[chosen]?.scrollIntoView({ block: "nearest" });
-}
-
 let busy = false;
 // One key for one correction: a second press or a lost reply does not make two.
 let key = crypto.randomUUID();
@@ -67,25 +31,9 @@ async function correct(label: Label): Promise<void> {
   }
 }
 
-find.addEventListener("input", () => ((chosen = 0), show()));
-find.addEventListener("keydown", (event) => {
-  const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
-  if (step) chosen = (chosen + step + found.length) % Math.max(found.length, 1);
-  else if (event.key === "Enter") {
-    const label = found[chosen];
-    if (label) void correct(label);
-  } else return;
-  event.preventDefault();
-  show();
-});
-
-function open(): void {
-  find.value = "";
-  chosen = 0;
-  if (!dialog.open) dialog.showModal();
-  find.focus();
-  show();
-}
+const dialog = byId<HTMLDialogElement>("correct-dialog");
+const find = finder(dialog, data.labels, (label) => void correct(label));
+const open = (): void => find.open(data.label);
 byId("correct").addEventListener("click", () => queueMicrotask(open));
 
 document.getElementById("unflag")?.addEventListener("click", async () => {
