@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import pkgutil
 import re
 import shutil
 import subprocess
@@ -10,6 +11,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterator
 from html.parser import HTMLParser
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +24,9 @@ from django.utils import translation
 from django.utils.translation import gettext, trans_real
 
 from deploy.translations import compile_catalogue
-from labeling import dispatch, formats
+from labeling import dispatch, formats, pages
 from labeling.errors import NotFound
 from labeling.models import Job, User
-from labeling.pages import data, export, importing, label, overview, review, settings
 from tests import make
 from tests.test_access import PATTERNS, World, world  # noqa: F401  # a fixture
 
@@ -233,8 +234,9 @@ def _is_chinese(name: str, html: str, theirs: re.Pattern[str]) -> None:
 def _strings() -> dict[str, str]:
     """Every string of every script, in the language of now."""
     known: dict[str, str] = {}
-    for page in (data, export, importing, label, overview, review, settings):
-        known |= page._strings()
+    for found in pkgutil.iter_modules(pages.__path__):
+        page = import_module(f"{pages.__name__}.{found.name}")
+        known |= page._strings() if hasattr(page, "_strings") else {}
     return known
 
 
