@@ -24,7 +24,8 @@ from django.utils import translation
 from django.utils.translation import gettext, trans_real
 
 from deploy.translations import compile_catalogue
-from labeling import dispatch, formats, pages
+from labeling import dispatch, formats
+from labeling import pages as page_modules
 from labeling.errors import NotFound
 from labeling.models import Job, User
 from tests import make
@@ -234,9 +235,9 @@ def _is_chinese(name: str, html: str, theirs: re.Pattern[str]) -> None:
 def _strings() -> dict[str, str]:
     """Every string of every script, in the language of now."""
     known: dict[str, str] = {}
-    for found in pkgutil.iter_modules(pages.__path__):
-        page = import_module(f"{pages.__name__}.{found.name}")
-        known |= page._strings() if hasattr(page, "_strings") else {}
+    for found in pkgutil.iter_modules(page_modules.__path__):
+        page = import_module(f"{page_modules.__name__}.{found.name}")
+        known |= getattr(page, "_strings", dict)()
     return known
 
 

@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('labeling', '0002_job_language'),
+        ('labeling', '0004_several_annotators'),
     ]
 
     operations = [
