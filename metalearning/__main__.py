@@ -1,4 +1,4 @@
-"""`python -m metalearning`: the papers' experiments, and the check of a certificate, from the command line."""
+"""`python -m metalearning`: meta-training, the papers' experiments, and the check of a certificate."""
 
 import argparse
 import json
@@ -11,8 +11,9 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
-from metalearning import omniglot, sinusoid
+from metalearning import metatrain, omniglot, sinusoid, sources
 from metalearning.certificate_record import RecordDoesNotHold, recompute
+from metalearning.checkpoint import CheckpointUnreadable, load
 from metalearning.experiments import ALGORITHMS, table
 from metalearning.training import Progress
 
@@ -64,6 +65,54 @@ def _omniglot(options: argparse.Namespace) -> int:
     return 0
 
 
+def _metatrain(options: argparse.Namespace) -> int:
+    try:
+        training, validation, kept = (
+            [sources.load(path) for path in paths] for paths in (options.train, options.validation, options.kept)
+        )
+        config = _config(metatrain.Config, options)
+        print(config)
+        with Bars() as bars:
+            found = metatrain.metatrain(
+                training,
+                validation,
+                config,
+                load(options.start) if options.start else None,
+                options.folder,
+                kept=kept,
+                name=options.name,
+                serves=options.serves,
+                progress=bars.advance,
+            )
+    except (ValueError, CheckpointUnreadable) as refusal:  # every refusal says what to do about it
+        print(f"refused: {refusal}", file=sys.stderr)
+        return 1
+    for what, figure in found.card["figures"].items():
+        print(f"{what:28s} {figure:.4f}")
+    print(f"{options.folder / 'checkpoint.safetensors'}: {found.label}")
+    return 0
+
+
+class Bars:
+    """A progress bar for each thing that is being done, one after the other."""
+
+    def __init__(self) -> None:
+        self.bar: tqdm[Any] | None = None
+
+    def __enter__(self) -> "Bars":
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        if self.bar is not None:
+            self.bar.close()
+
+    def advance(self, what: str, done: int, total: int) -> None:
+        if self.bar is None or self.bar.desc != f"{what}: ":
+            self.__exit__()
+            self.bar = tqdm(total=total, desc=what, mininterval=1)
+        self.bar.update(done - self.bar.n)
+
+
 def _verify(options: argparse.Namespace) -> int:
     record = json.loads(options.record.read_text())
     try:
@@ -90,6 +139,16 @@ def _parser() -> argparse.ArgumentParser:
     _add_file(characters)
     _add_config(characters, omniglot.Config)
     characters.set_defaults(run=_omniglot)
+    training = commands.add_parser("metatrain", help="train a gate on labelled data, given as vectors")
+    training.add_argument("--train", type=Path, nargs="+", required=True, help=".npz written by sources.save")
+    training.add_argument("--validation", type=Path, nargs="+", required=True, help="sources to stop early by")
+    training.add_argument("--kept", type=Path, nargs="*", default=[], help="sources that must not be trained on")
+    training.add_argument("--folder", type=Path, required=True, help="checkpoint and curves; resumed if they are there")
+    training.add_argument("--start", type=Path, help="a checkpoint to go on from")
+    training.add_argument("--name", default="gate", help="what the checkpoint is called")
+    training.add_argument("--serves", nargs="*", default=[], help="encoders it may be used for; default: the sources'")
+    _add_config(training, metatrain.Config)
+    training.set_defaults(run=_metatrain)
     verify = commands.add_parser("verify", help="recompute a certificate from its record")
     verify.add_argument("record", type=Path, help="certificate.json")
     verify.set_defaults(run=_verify)
@@ -101,8 +160,10 @@ def _add_file(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_config(parser: argparse.ArgumentParser, config: type[Any]) -> None:
-    """One option for each field of the dataclass."""
+    """One option for each field of the dataclass that is a number or a name."""
     for field in fields(config):
+        if not isinstance(field.default, int | float | str):
+            continue
         choices = ALGORITHMS if field.name == "algorithm" else None
         parser.add_argument(
             f"--{field.name.replace('_', '-')}",
@@ -114,7 +175,8 @@ def _add_config(parser: argparse.ArgumentParser, config: type[Any]) -> None:
 
 
 def _config(config: type[Any], options: argparse.Namespace) -> Any:
-    return config(**{field.name: getattr(options, field.name) for field in fields(config)})
+    given = {field.name: getattr(options, field.name) for field in fields(config) if hasattr(options, field.name)}
+    return config(**given)
 
 
 def _advance(bar: "tqdm[Any]") -> Progress:

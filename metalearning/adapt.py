@@ -10,7 +10,7 @@ from jaxtyping import Float
 
 from metalearning import calibration, crossval
 from metalearning.experts import Answers, Experts, Head, fit_experts, silent_labels, weigh
-from metalearning.gate import Features, Gate, Trust, features, mean_margin
+from metalearning.gate import FEATURES, Features, Gate, Trust, features, mean_margin
 from metalearning.graph import votes
 from metalearning.heads import centred, name_vectors, names_to_text
 from metalearning.pool import Pool
@@ -109,7 +109,7 @@ def adapt(
     vectors = _centred_names(pool, names, label_count, config)
     x = pool.vectors(answers.rows)
     judged = _judge(pool, x, answers, vectors)
-    trust = gate.trust(judged, has_names=bool(vectors.any()))
+    trust = gate.trust(judged)
     experts = fit_experts(
         x,
         answers,
@@ -131,7 +131,8 @@ def adapt(
         smoothing=config.smoothing if warm is None else warm.smoothing,
         smoothing_chosen_at=_chosen_at(warm, voices, len(answers)),
         calibration=calibration.Calibration(
-            calibration.prior_temperature(len(answers), label_count, has_names=bool(vectors.any()))
+            gate.temperature(judged)
+            or calibration.prior_temperature(len(answers), label_count, has_names=bool(vectors.any()))
         ),
         held_out=None,
         evidence=None,
@@ -238,7 +239,7 @@ def _judge(
     pool: Pool, x: Float[np.ndarray, "rows dim"], answers: Answers, names: Float[np.ndarray, "labels dim"]
 ) -> Features:
     if not len(names):
-        return np.zeros(9, dtype=np.float32)
+        return np.zeros(len(FEATURES), dtype=np.float32)
     margin = mean_margin(pool.sample_centred @ names.T) if names.any() else 0.0
     return features(centred(x, pool.mean), answers.label_ids, answers.weights, names, margin)
 

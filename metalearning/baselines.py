@@ -7,6 +7,7 @@ import numpy as np
 from metalearning.adapt import Adaptation
 from metalearning.calibration import Calibration
 from metalearning.experts import SILENT, Answers, Experts, weigh
+from metalearning.gate import FEATURES
 from metalearning.heads import fit_linear, without_bias
 from metalearning.pool import Pool
 from metalearning.vectors import Rows
@@ -43,7 +44,7 @@ def logistic_regression(
         names=nothing,
         experts=experts,
         head=weigh(experts, trust, np.zeros(label_count, dtype=bool)),
-        features=np.zeros(9, dtype=np.float32),
+        features=np.zeros(len(FEATURES), dtype=np.float32),
         trust=trust,
         smoothing=0.0,
         smoothing_chosen_at=0,

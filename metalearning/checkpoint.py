@@ -1,5 +1,6 @@
 """Checkpoints: parameters and the card that says what they were trained on, in one safetensors file."""
 
+import functools
 import hashlib
 import json
 import os
@@ -12,9 +13,12 @@ from typing import Any
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
+from metalearning.gate import RECIPE, Gate
 from metalearning.networks import Params
 
 FORMAT = "metalearning/1"
+SHIPPED = Path(__file__).parent / "checkpoints"
+"""Checkpoints that come with the package; docs/model-card.md tells of each."""
 
 
 class CheckpointUnreadable(ValueError):
@@ -31,6 +35,20 @@ class Checkpoint:
 
     params: Params
     card: dict[str, Any]
+
+    @property
+    def gate(self) -> Gate:
+        """The trained gate in it. Raises `ValueError` naming what is missing if there is none."""
+        return Gate.of({name: value.numpy() for name, value in self.params.items()})
+
+    def fits(self, encoder: str) -> bool:
+        """Whether its gate was trained for this recipe, and was seen to help on items of this encoder."""
+        return self.card.get("recipe") == RECIPE and encoder in self.card.get("serves", ())
+
+    @property
+    def label(self) -> str:
+        """What a person would call it: its name, and the beginning of the hash of its numbers."""
+        return f"{self.card.get('name', 'checkpoint')} {content_hash(self.params)[:8]}"
 
 
 def save(path: Path, params: Params, card: Mapping[str, Any]) -> None:
@@ -60,6 +78,16 @@ def load(path: Path, like: Params | None = None) -> Checkpoint:
     if like is not None:
         _require_fit(path, params, like)
     return Checkpoint(params, json.loads(metadata["card"]))
+
+
+@functools.cache
+def default_checkpoint(encoder: str) -> Checkpoint | None:
+    """The checkpoint that comes with the package for this encoder; None where none was seen to help."""
+    for path in sorted(SHIPPED.glob("*.safetensors")):
+        found = load(path)
+        if found.fits(encoder):
+            return found
+    return None
 
 
 def content_hash(params: Params) -> str:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from os import PathLike
 
 import numpy as np
 from jaxtyping import Float
-from safetensors.numpy import load_file, save_file
 
 from metalearning.heads import label_sums
 from metalearning.vectors import Rows, unit
@@ -23,8 +22,9 @@ FEATURES = (
     "10 * mean margin of the names' cosines over the pool",
     "names' accuracy less prototypes' accuracy",
     "answers / 200, at most 2",
+    "share of labels with a name",
 )
-Features = Float[np.ndarray, " 9"]
+Features = Float[np.ndarray, " 10"]
 Trust = Float[np.ndarray, " 4"]
 """How much each of `EXPERTS` counts, >= 0: the factor on its log-probabilities."""
 
@@ -32,54 +32,50 @@ UNTRAINED = np.array([0.18, 0.31, 0.0, 0.57], dtype=np.float32)
 UNTRAINED_NAMELESS = np.array([0.0, 0.31, 0.0, 0.75], dtype=np.float32)
 
 
+RECIPE = 2
+"""Raised whenever experts or features change: a gate is of no use to others than those it was trained with."""
+
+
 @dataclass(frozen=True)
 class Network:
-    """9 features -> tanh 16 -> softplus 4; the shapes are those of two `torch.nn.Linear` layers."""
+    """10 features -> tanh 16 -> softplus 5: the four experts' weights and the temperature.
 
-    hidden_weight: Float[np.ndarray, "16 9"]
-    hidden_bias: Float[np.ndarray, " 16"]
-    output_weight: Float[np.ndarray, "4 16"]
-    output_bias: Float[np.ndarray, " 4"]
+    Several networks trained from different seeds lie behind one another; their outputs are averaged.
+    """
 
-    def __call__(self, features: Features) -> Trust:
+    hidden_weight: Float[np.ndarray, "members 16 10"]
+    hidden_bias: Float[np.ndarray, "members 16"]
+    output_weight: Float[np.ndarray, "members 5 16"]
+    output_bias: Float[np.ndarray, "members 5"]
+
+    def __call__(self, features: Features) -> Float[np.ndarray, " 5"]:
         hidden = np.tanh(self.hidden_weight @ features + self.hidden_bias)
-        return np.logaddexp(0, self.output_weight @ hidden + self.output_bias).astype(np.float32)
+        outputs = np.einsum("moh,mh->mo", self.output_weight, hidden) + self.output_bias
+        return np.logaddexp(0, outputs).mean(axis=0).astype(np.float32)
 
 
 @dataclass(frozen=True)
 class Gate:
-    """Decides the weights of the four experts; untrained (`Gate()`) it gives fixed ones."""
+    """Decides the weights of the four experts, and how far to believe them; untrained (`Gate()`) by fixed numbers."""
 
     network: Network | None = None
 
-    def trust(self, features: Features, *, has_names: bool) -> Trust:
-        """The experts' weights. Without names the first expert has nothing to say, and a gate trained on projects with
-        names would be asked something that it has never seen, so there the fixed weights serve."""
-        if not has_names:
-            return UNTRAINED_NAMELESS
-        return UNTRAINED if self.network is None else self.network(features)
+    def trust(self, features: Features) -> Trust:
+        """The experts' weights. Without any name the first expert has nothing to say."""
+        if self.network is not None:
+            trust: Trust = self.network(features)[:4]
+            return trust
+        return UNTRAINED if features[-1] > 0 else UNTRAINED_NAMELESS
+
+    def temperature(self, features: Features) -> float | None:
+        """The temperature to expect before any held-out answer was seen; None if the gate has not learned one."""
+        return None if self.network is None else float(self.network(features)[4])
 
     @staticmethod
-    def load(path: str | PathLike[str]) -> Gate:
-        """A trained gate from safetensors with `hidden.weight`, `hidden.bias`, `output.weight` and `output.bias`.
-
-        Raises `ValueError` naming the tensor if one is missing or has another shape.
-        """
-        stored = load_file(path)
-        return Gate(Network(*(_tensor(stored, name, shape) for name, shape in _SHAPES.items())))
-
-    def save(self, path: str | PathLike[str]) -> None:
-        """Write a trained gate so that `Gate.load` reads it again; an untrained one has nothing to write."""
-        if self.network is None:
-            raise ValueError("An untrained gate has no weights to save.")
-        tensors = (
-            self.network.hidden_weight,
-            self.network.hidden_bias,
-            self.network.output_weight,
-            self.network.output_bias,
-        )
-        named = zip(_SHAPES, tensors, strict=True)
-        save_file({name: np.ascontiguousarray(tensor, dtype=np.float32) for name, tensor in named}, path)
+    def of(tensors: Mapping[str, np.ndarray]) -> Gate:
+        """A trained gate from the tensors of `TENSORS`; raises `ValueError` naming one that is missing or misshapen."""
+        members = len(tensors["gate.hidden.weight"]) if "gate.hidden.weight" in tensors else 0
+        return Gate(Network(*(_tensor(tensors, name, (members, *shape)) for name, shape in TENSORS.items())))
 
 
 def features(
@@ -110,6 +106,7 @@ def features(
             10 * pool_margin,
             by_names - without,
             min(count, 400) / 200,
+            float(np.any(names != 0, axis=1).mean()),
         ],
         dtype=np.float32,
     )
@@ -143,12 +140,18 @@ def _leave_one_out(
     return accuracies[0], accuracies[1]
 
 
-_SHAPES = {"hidden.weight": (16, 9), "hidden.bias": (16,), "output.weight": (4, 16), "output.bias": (4,)}
+TENSORS = {
+    "gate.hidden.weight": (16, 10),
+    "gate.hidden.bias": (16,),
+    "gate.output.weight": (5, 16),
+    "gate.output.bias": (5,),
+}
+"""What a trained gate is stored as, each with a leading dimension for its members."""
 
 
-def _tensor(stored: dict[str, np.ndarray], name: str, shape: tuple[int, ...]) -> np.ndarray:
+def _tensor(stored: Mapping[str, np.ndarray], name: str, shape: tuple[int, ...]) -> np.ndarray:
     if name not in stored:
-        raise ValueError(f"The gate's file has no tensor {name!r}; it needs {', '.join(_SHAPES)}.")
+        raise ValueError(f"The gate has no tensor {name!r}; it needs {', '.join(TENSORS)}.")
     if stored[name].shape != shape:
         raise ValueError(f"The gate's tensor {name!r} has the shape {stored[name].shape} instead of {shape}.")
     return np.asarray(stored[name], dtype=np.float32)

@@ -1,4 +1,4 @@
-"""Sources: labelled data to draw labelling tasks from: items as vectors, their labels, and what the labels are called."""
+"""Sources: labelled data to draw labelling tasks from: items as vectors, their labels, the labels' names."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Shaped
@@ -141,9 +142,15 @@ def without(source: TaskSource, kept: Sequence[TaskSource]) -> TaskSource:
     return source.part(np.flatnonzero(~shared))
 
 
-def coarser(
-    source: TaskSource, group_of: Mapping[str, str], name: str, encode: Encode | None = None
-) -> TaskSource:
+def split(source: TaskSource, share: float) -> tuple[TaskSource, TaskSource]:
+    """All but about `share` of the items, and these. Which is decided by an item's key alone, so that the same item
+    falls on the same side in every source that has it."""
+    place = np.array([int(_digest(str(key).encode())[:8], 16) for key in source.fingerprints], dtype=np.int64)
+    aside = place < share * 16**8
+    return source.part(np.flatnonzero(~aside)), source.part(np.flatnonzero(aside))
+
+
+def coarser(source: TaskSource, group_of: Mapping[str, str], name: str, encode: Encode | None = None) -> TaskSource:
     """The same items under the labels' groups; names are embedded by `encode`, else the mean of their labels'.
 
     Raises `UnusableSource` naming a label that `group_of` leaves out.
@@ -184,7 +191,11 @@ def read_labelled(path: Path) -> tuple[list[str], list[str]]:
         raise UnusableSource(f"{path}: give a .jsonl or .csv file with the fields text and label.")
     try:
         with path.open(encoding="utf-8", newline="") as file:
-            rows = list(csv.DictReader(file)) if path.suffix == ".csv" else [json.loads(line) for line in file if line.strip()]
+            rows = (
+                list(csv.DictReader(file))
+                if path.suffix == ".csv"
+                else [json.loads(line) for line in file if line.strip()]
+            )
     except (OSError, UnicodeDecodeError, json.JSONDecodeError, csv.Error) as error:
         raise UnusableSource(f"{path}: {error}") from error
     usable = [row for row in rows if isinstance(row, dict) and row.get("text") and row.get("label") not in (None, "")]
@@ -222,7 +233,7 @@ def load(path: Path, encode: Encode | None = None, *, encoder: str = "", licence
 
 def save(source: TaskSource, path: Path) -> None:
     """Write a source so that `load` reads it without an encoder."""
-    arrays = {"x": source.x, "label_ids": source.label_ids, "keys": source.fingerprints}
+    arrays: dict[str, Any] = {"x": source.x, "label_ids": source.label_ids, "keys": source.fingerprints}
     if source.names is not None:
         arrays["names"] = source.names
     facts = {"name": source.name, "encoder": source.encoder, "licence": source.licence, "labels": source.label_names}
@@ -238,7 +249,7 @@ def _from_arrays(path: Path) -> TaskSource:
                 x=stored["x"],
                 label_ids=stored["label_ids"],
                 label_names=tuple(facts["labels"]),
-                names=stored["names"] if "names" in stored else None,
+                names=stored.get("names"),
                 keys=stored["keys"],
                 encoder=facts["encoder"],
                 licence=facts["licence"],

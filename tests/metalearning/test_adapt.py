@@ -12,7 +12,7 @@ from scipy.sparse import csr_matrix
 
 from metalearning.adapt import Adaptation, Config, adapt
 from metalearning.baselines import logistic_regression
-from metalearning.gate import Gate, Network
+from metalearning.gate import TENSORS, Gate
 from metalearning.graph import smooth
 from metalearning.pool import Pool
 from metalearning.predict import NO_LABEL, Prediction, predict, top
@@ -104,10 +104,12 @@ def test_the_recipe_by_hand() -> None:
 
 
 def test_a_trained_gate_is_asked() -> None:
-    network = Network(*(np.zeros(s, np.float32) for s in ((16, 9), (16,), (4, 16))), np.array([1, 2, 3, 4], np.float32))
+    tensors = {name: np.zeros((1, *shape), np.float32) for name, shape in TENSORS.items()}
+    tensors["gate.output.bias"][0] = [1, 2, 3, 4, 0.5]
     data = blobs()
-    found = adapted(data, data.pool(), np.arange(9), gate=Gate(network))
+    found = adapted(data, data.pool(), np.arange(9), gate=Gate.of(tensors))
     np.testing.assert_allclose(found.trust, np.log1p(np.exp([1, 2, 3, 4])), rtol=1e-5)
+    assert found.calibration.temperature == pytest.approx(np.log1p(np.exp(0.5)))
     assert found.experts.logistic.any()
     expected = softmax(np.einsum("e,eic->ic", found.trust, found.experts.logits(data.x)))
     np.testing.assert_allclose(softmax(found.head.logits(data.x)), expected, atol=1e-4)

@@ -2,63 +2,50 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
-from safetensors.numpy import save_file
 
 from metalearning import gate
 from tests.metalearning.blobs import blobs, unit
 
 
-def some_network(seed: int = 0) -> gate.Network:
+def some_tensors(members: int = 1, seed: int = 0) -> dict[str, np.ndarray]:
     rng = np.random.default_rng(seed)
-    shapes = ((16, 9), (16,), (4, 16), (4,))
-    return gate.Network(*(rng.standard_normal(shape).astype(np.float32) for shape in shapes))
+    return {name: rng.standard_normal((members, *shape)).astype(np.float32) for name, shape in gate.TENSORS.items()}
 
 
 def test_without_training_the_weights_are_fixed() -> None:
-    features = np.zeros(9, np.float32)
-    np.testing.assert_allclose(gate.Gate().trust(features, has_names=True), [0.18, 0.31, 0, 0.57])
-    assert gate.Gate().trust(features, has_names=False)[0] == 0
+    named, nameless = np.ones(10, np.float32), np.zeros(10, np.float32)
+    np.testing.assert_array_equal(gate.Gate().trust(named), gate.UNTRAINED)
+    np.testing.assert_array_equal(gate.Gate().trust(nameless), gate.UNTRAINED_NAMELESS)
+    assert gate.Gate().trust(nameless)[0] == 0
+    assert gate.Gate().temperature(named) is None
 
 
-def test_the_network_is_two_torch_layers() -> None:
-    network, features = some_network(), np.linspace(-1, 1, 9).astype(np.float32)
-    hidden, output = torch.nn.Linear(9, 16), torch.nn.Linear(16, 4)
-    with torch.no_grad():
-        for layer, weight, bias in (
-            (hidden, network.hidden_weight, network.hidden_bias),
-            (output, network.output_weight, network.output_bias),
-        ):
-            layer.weight.copy_(torch.from_numpy(weight))
-            layer.bias.copy_(torch.from_numpy(bias))
-        theirs = torch.nn.functional.softplus(output(torch.tanh(hidden(torch.from_numpy(features)))))
-    np.testing.assert_allclose(gate.Gate(network).trust(features, has_names=True), theirs.numpy(), atol=1e-5)
+def test_the_network_is_two_torch_layers_averaged_over_its_members() -> None:
+    tensors, features = some_tensors(members=3), np.linspace(-1, 1, 10).astype(np.float32)
+    theirs = []
+    for member in range(3):
+        hidden, output = torch.nn.Linear(10, 16), torch.nn.Linear(16, 5)
+        with torch.no_grad():
+            hidden.weight.copy_(torch.from_numpy(tensors["gate.hidden.weight"][member]))
+            hidden.bias.copy_(torch.from_numpy(tensors["gate.hidden.bias"][member]))
+            output.weight.copy_(torch.from_numpy(tensors["gate.output.weight"][member]))
+            output.bias.copy_(torch.from_numpy(tensors["gate.output.bias"][member]))
+            found = torch.nn.functional.softplus(output(torch.tanh(hidden(torch.from_numpy(features)))))
+        theirs.append(found.numpy())
+    ours = gate.Gate.of(tensors)
+    np.testing.assert_allclose(ours.trust(features), np.mean(theirs, axis=0)[:4], atol=1e-5)
+    assert ours.temperature(features) == pytest.approx(np.mean(theirs, axis=0)[4], abs=1e-5)
 
 
-def test_a_saved_gate_is_loaded_the_same(tmp_path: Path) -> None:
-    trained = gate.Gate(some_network())
-    trained.save(tmp_path / "gate.safetensors")
-    features = np.ones(9, np.float32)
-    np.testing.assert_array_equal(
-        gate.Gate.load(tmp_path / "gate.safetensors").trust(features, has_names=True),
-        trained.trust(features, has_names=True),
-    )
-
-
-def test_a_wrong_file_is_refused_by_the_tensors_name(tmp_path: Path) -> None:
-    good = {"hidden.weight": np.zeros((16, 9)), "hidden.bias": np.zeros(16), "output.weight": np.zeros((4, 16))}
-    save_file(good, tmp_path / "short")
-    with pytest.raises(ValueError, match=r"output\.bias"):
-        gate.Gate.load(tmp_path / "short")
-    save_file(good | {"output.bias": np.zeros(5)}, tmp_path / "odd")
-    with pytest.raises(ValueError, match=r"\(5,\)"):
-        gate.Gate.load(tmp_path / "odd")
-    with pytest.raises(ValueError, match="untrained"):
-        gate.Gate().save(tmp_path / "none")
+def test_wrong_tensors_are_refused_by_name() -> None:
+    good = some_tensors()
+    with pytest.raises(ValueError, match=r"gate\.output\.bias"):
+        gate.Gate.of({name: value for name, value in good.items() if name != "gate.output.bias"})
+    with pytest.raises(ValueError, match=r"\(1, 6\)"):
+        gate.Gate.of(good | {"gate.output.bias": np.zeros((1, 6))})
 
 
 def test_leave_one_out_features_by_leaving_out() -> None:
