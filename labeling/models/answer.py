@@ -29,29 +29,32 @@ LABELLING = (Purpose.LABEL, Purpose.DECISION)
 class Answer(models.Model):
     """A label given to an item. Never changed: a change withdraws it and makes another, so the history stays.
 
+    Columns whose index a longer one begins with have none of their own: most of an import's time is indexing.
     `value` holds what a kind of labelling needs beyond one label; empty for single labels.
     `suggested`, `confidence` and `snapshot` keep what the person saw suggested, if anything; `foreseen` and
     `foreseen_p` what the model thought likeliest when the item was handed out, shown or not.
     """
 
-    project = models.ForeignKey("Project", models.CASCADE, related_name="answers")
+    project = models.ForeignKey("Project", models.CASCADE, related_name="answers", db_index=False)
     item = models.ForeignKey("Item", models.CASCADE, related_name="answers")
-    author = models.ForeignKey("User", models.PROTECT, null=True, related_name="answers")  # null: the imported file
+    author = models.ForeignKey(  # null: the imported file
+        "User", models.PROTECT, null=True, related_name="answers", db_index=False
+    )
     origin = models.CharField(max_length=8, choices=Origin.choices, default=Origin.PERSON)
     purpose = models.CharField(max_length=8, choices=Purpose.choices, default=Purpose.LABEL, db_default="label")
     label = models.ForeignKey("Label", models.PROTECT, related_name="answers")
     value = models.JSONField(default=dict, blank=True)
     key = models.UUIDField(null=True)  # idempotency key, the client's
-    suggested = models.ForeignKey("Label", models.SET_NULL, null=True, related_name="+")
+    suggested = models.ForeignKey("Label", models.SET_NULL, null=True, related_name="+", db_index=False)
     confidence = models.FloatField(null=True)  # of the suggestion, in [0, 1]
     foreseen = models.ForeignKey("Label", models.SET_NULL, null=True, related_name="+", db_index=False)
     foreseen_p = models.FloatField(null=True)  # in [0, 1]
-    snapshot = models.ForeignKey("Snapshot", models.SET_NULL, null=True)
+    snapshot = models.ForeignKey("Snapshot", models.SET_NULL, null=True, db_index=False)
     reason = models.CharField(max_length=16, blank=True)  # why the item was asked
     seconds = models.FloatField(null=True)  # from shown to answered
     created_at = models.DateTimeField()
     withdrawn_at = models.DateTimeField(null=True)
-    withdrawn_by = models.ForeignKey("User", models.PROTECT, null=True, related_name="+")
+    withdrawn_by = models.ForeignKey("User", models.PROTECT, null=True, related_name="+", db_index=False)
 
     class Meta:
         constraints = [
@@ -76,4 +79,10 @@ class Answer(models.Model):
         indexes = [
             models.Index(fields=["project", "withdrawn_at", "id"], name="current_answers"),
             models.Index(fields=["project", "author", "-id"], name="answers_of_author"),
+            # For the deletion of what they name; imported answers name none of it, and cost nothing here.
+            models.Index(fields=["suggested"], condition=models.Q(suggested__isnull=False), name="answers_suggested"),
+            models.Index(fields=["snapshot"], condition=models.Q(snapshot__isnull=False), name="answers_of_snapshot"),
+            models.Index(
+                fields=["withdrawn_by"], condition=models.Q(withdrawn_by__isnull=False), name="answers_withdrawn"
+            ),
         ]

@@ -21,7 +21,7 @@ class Item(models.Model):
     `status` and `label` are derived from answers and acceptances; labeling/standing.py alone writes them.
     """
 
-    project = models.ForeignKey("Project", models.CASCADE, related_name="items")
+    project = models.ForeignKey("Project", models.CASCADE, related_name="items", db_index=False)
     row = models.PositiveBigIntegerField()
     text = models.TextField(blank=True)
     image = models.CharField(max_length=255, blank=True)  # path in file storage

@@ -13,10 +13,10 @@ class Candidate(models.Model):
     `top`: the likeliest labels when it was queued: [[label id, probability in [0, 1]], ...], likeliest first.
     """
 
-    project = models.ForeignKey("Project", models.CASCADE, related_name="candidates")
+    project = models.ForeignKey("Project", models.CASCADE, related_name="candidates", db_index=False)
     item = models.OneToOneField("Item", models.CASCADE, related_name="candidate")
     position = models.IntegerField()
-    snapshot = models.ForeignKey("Snapshot", models.CASCADE, null=True)
+    snapshot = models.ForeignKey("Snapshot", models.CASCADE, null=True, db_index=False)
     reason = models.JSONField(default=dict)
     top = models.JSONField(default=list)
 
@@ -27,12 +27,12 @@ class Candidate(models.Model):
 class Lease(models.Model):
     """An item given to a person until `expires_at`. `slot` leaves room for overlap: one lease per item and slot."""
 
-    project = models.ForeignKey("Project", models.CASCADE, related_name="leases")
-    item = models.ForeignKey("Item", models.CASCADE, related_name="leases")
+    project = models.ForeignKey("Project", models.CASCADE, related_name="leases", db_index=False)
+    item = models.ForeignKey("Item", models.CASCADE, related_name="leases", db_index=False)
     slot = models.PositiveSmallIntegerField(default=0)
-    holder = models.ForeignKey("User", models.CASCADE, related_name="leases")
+    holder = models.ForeignKey("User", models.CASCADE, related_name="leases", db_index=False)
     tab = models.CharField(max_length=64, blank=True)  # the browser tab that works on it
-    snapshot = models.ForeignKey("Snapshot", models.CASCADE, null=True)
+    snapshot = models.ForeignKey("Snapshot", models.CASCADE, null=True, db_index=False)
     reason = models.JSONField(default=dict)
     top = models.JSONField(default=list)
     created_at = models.DateTimeField()

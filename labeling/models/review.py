@@ -22,7 +22,7 @@ class Batch(models.Model):
 class Acceptance(models.Model):
     """A suggestion that became the item's label because somebody accepted it."""
 
-    project = models.ForeignKey("Project", models.CASCADE, related_name="acceptances")
+    project = models.ForeignKey("Project", models.CASCADE, related_name="acceptances", db_index=False)
     item = models.ForeignKey("Item", models.CASCADE, related_name="acceptances")
     batch = models.ForeignKey(Batch, models.CASCADE, related_name="acceptances")
     label = models.ForeignKey("Label", models.PROTECT, related_name="+")
