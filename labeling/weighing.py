@@ -66,17 +66,17 @@ class Sheet:
 
 def verdicts(project: Project, item_ids: Sequence[int]) -> dict[int, Verdict]:
     """What people's answers to these items say; items that nobody has answered are absent."""
-    return _judged(project, sheet(_current(project).filter(item__in=item_ids)))
+    return _judged(project, sheet(current(project).filter(item__in=item_ids)))
 
 
 def all_verdicts(project: Project) -> dict[int, Verdict]:
     """The same for every item that anybody has answered."""
-    return _judged(project, sheet(_current(project)))
+    return _judged(project, sheet(current(project)))
 
 
 def labels(project: Project) -> list[tuple[int, int]]:
     """(row, label id) of every item that people answered: one each, enough answers or not; oldest item first."""
-    said = sheet(_current(project))
+    said = sheet(current(project))
     if project.overlap > 1:
         judged = _judged(project, said)
         return [(row, judged[item_id].label_id) for item_id, row in said.rows.items()]
@@ -147,7 +147,8 @@ def sheet(answers: QuerySet[Answer]) -> Sheet:
     return Sheet(votes, decisions, rows)
 
 
-def _current(project: Project) -> QuerySet[Answer]:
+def current(project: Project) -> QuerySet[Answer]:
+    """What people say now that the project's items are: answers and decisions."""
     labelling = [Purpose.LABEL, Purpose.DECISION]
     return Answer.objects.filter(project=project, withdrawn_at=None, origin=Origin.PERSON, purpose__in=labelling)
 

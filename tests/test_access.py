@@ -24,7 +24,7 @@ from drf_spectacular.generators import SchemaGenerator
 from PIL import Image
 
 from labeling import live
-from labeling.flow import joining, receiving
+from labeling.flow import answering, joining, receiving
 from labeling.models import BadRow, Batch, Export, Item, Job, Mark, Member, Project, Role, User
 from tests import factories, make
 
@@ -145,6 +145,15 @@ TABLE = (
     Door("GET", "api_item", REVIEWER),
     Door("POST", "api_item_correct", REVIEWER, 201, lambda world: {"label": world.ids["label_id"]}),
     Door("DELETE", "api_item_flags", REVIEWER, 204),
+    Door("GET", "disagreements", REVIEWER),
+    Door("GET", "annotators", REVIEWER),
+    Door("GET", "api_disagreements", REVIEWER),
+    Door("GET", "api_annotators", REVIEWER),
+    Door("POST", "api_decision", REVIEWER, 201, lambda world: {"label": world.ids["label_id"]}),
+    Door("DELETE", "api_decision", REVIEWER, 204, lambda world: decided(world)),
+    Door("GET", "api_comments", REVIEWER),
+    Door("POST", "api_comments", REVIEWER, 201, lambda world: {"text": "Which is it?"}),
+    Door("POST", "api_send_back", REVIEWER, 201, lambda world: {"answer": answered(world), "text": "Look again."}),
     # Labelling
     Door("GET", "label", ANNOTATOR),
     Door("GET", "events", ANNOTATOR),
@@ -241,6 +250,19 @@ def world(db: None) -> World:
         "export_id": _export(project).pk,
     }
     return world
+
+
+def answered(world: World) -> int:
+    """The number of a current answer to the world's item."""
+    item = Item.objects.get(pk=world.ids["item_id"])
+    return factories.answer(item, User.objects.get(username="other"), factories.label(world.project, 0)).pk
+
+
+def decided(world: World) -> None:
+    """A reviewer has decided on the world's item."""
+    item, owner = Item.objects.get(pk=world.ids["item_id"]), User.objects.get(username="owner")
+    label = factories.label(world.project, 0)
+    answering.decide(project=world.project, item=item, reviewer=owner, label=label, now=make.NOW)
 
 
 def _with_image(item: Item) -> None:

@@ -3,6 +3,7 @@
 from django.urls import URLPattern, URLResolver
 
 from labeling.api import (
+    disagreements,
     exports,
     imports,
     items,
@@ -31,6 +32,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     *review.urlpatterns,
     *quality.urlpatterns,
     *overview.urlpatterns,
+    *disagreements.urlpatterns,
     *snapshots.urlpatterns,
     *exports.urlpatterns,
     *unknown.urlpatterns,  # last: it takes every address

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import IntegrityError, transaction
@@ -17,6 +17,7 @@ from labeling.models import (
     Acceptance,
     Answer,
     Candidate,
+    Comment,
     Item,
     Job,
     Label,
@@ -28,7 +29,9 @@ from labeling.models import (
     Status,
     User,
 )
+from labeling.models.lease import SENT_BACK
 
+BACK_FOR = timedelta(days=14)  # that an item waits for the one person it was sent back to
 SECOND = -500_000  # where items go that want another answer: before what the model ranks, behind what came back
 
 
@@ -121,6 +124,35 @@ def undecide(*, project: Project, item: Item, reviewer: User, now: datetime) -> 
         dispatch.start(project, Job.Kind.ADAPT)
 
 
+def send_back(*, project: Project, answer: Answer, reviewer: User, reason: str, now: datetime) -> Comment:
+    """Give an item back to whoever gave this answer, with the reason: it waits for that person before all else.
+
+    The answer is withdrawn and stays in the history; the reason is kept as a comment. After `BACK_FOR` without another
+    answer the item goes to others. Raises Conflict where the answer is no current one of a person.
+    """
+    with transaction.atomic():
+        current = Answer.objects.filter(pk=answer.pk, origin=Origin.PERSON, purpose=Purpose.LABEL, withdrawn_at=None)
+        author = answer.author
+        if author is None or not current.update(withdrawn_at=now, withdrawn_by=reviewer):
+            raise Conflict(_("This answer is no current answer of a person any more: reload the page."))
+        standing.restate(project.pk, [answer.item_id])
+        Candidate.objects.filter(item=answer.item_id).delete()
+        told = {"code": SENT_BACK, "by": str(reviewer), "note": reason, "until": (now + BACK_FOR).isoformat()}
+        # Whoever holds the item now keeps no lease: what they would say is not what is asked here.
+        Lease.objects.update_or_create(
+            item=answer.item,
+            slot=0,
+            defaults={
+                "project": project, "holder": author, "tab": SENT_BACK, "reason": told, "created_at": now,
+                "expires_at": now + BACK_FOR, "top": [], "snapshot": None,
+            },
+        )  # fmt: skip
+        dispatch.start(project, Job.Kind.ADAPT)
+        return Comment.objects.create(
+            project=project, item=answer.item, author=reviewer, text=reason, sent_to=author, created_at=now
+        )
+
+
 def undo(*, project: Project, author: User, now: datetime, answer_id: int | None = None) -> Item:
     """Take back this person's own newest answer or skip, or the answer named; returns the item, which is open again.
 
@@ -191,6 +223,9 @@ def history(item: Item) -> list[dict[str, Any]]:
     for mark in Mark.objects.filter(item=item).select_related("author", "label"):
         name = mark.label.name if mark.label else ""
         events.append(_event(mark.code, mark.created_at, mark.author, name, note=mark.note))
+    for comment in Comment.objects.filter(item=item).select_related("author", "sent_to"):
+        code, to = ("sent_back", str(comment.sent_to)) if comment.sent_to else ("comment", "")
+        events.append(_event(code, comment.created_at, comment.author, "", note=comment.text, to=to))
     return sorted(events, key=lambda event: event["at"], reverse=True)
 
 

@@ -9,9 +9,11 @@ from typing import Any, Protocol
 
 from django.db import IntegrityError, transaction
 from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.utils import timezone
 
 from labeling import pool, prepared, suggestions
 from labeling.models import Answer, Candidate, Item, Job, Lease, Mark, Origin, Project, Snapshot, Status, User
+from labeling.models.lease import SENT_BACK
 
 FRONT = -1_000_000  # where items go that came back: before everything the model ranks
 
@@ -70,12 +72,12 @@ def hold(*, item: Item, user: User, tab: str, now: datetime) -> Lease:
 
 def release(*, project: Project, user: User, tab: str) -> int:
     """Give back what this tab holds; returns how many items."""
-    return _give_back(Lease.objects.filter(project=project, holder=user, tab=tab))
+    return _give_back(Lease.objects.filter(project=project, holder=user, tab=tab), timezone.now())
 
 
 def sweep(*, now: datetime) -> int:
     """Put items whose lease ran out back at the front of their queues; returns how many."""
-    return _give_back(Lease.objects.filter(expires_at__lte=now))
+    return _give_back(Lease.objects.filter(expires_at__lte=now), now)
 
 
 def waiting(*, project: Project, user: User, now: datetime, tab: str | None = None) -> int:
@@ -128,6 +130,10 @@ def _kept(project: Project, user: User, tab: str, count: int, now: datetime, exp
     """What the tab holds already, its time begun anew once half of it is gone."""
     mine: dict[str, Any] = {"project": project.pk, "holder": user.pk, "tab": tab, "now": now}
     kept = _held(**mine, count=count)
+    sent_back = [lease.pk for lease in kept if lease.tab == SENT_BACK]
+    if sent_back:
+        # They waited for this person, whichever tab comes first. Shown before what the tab holds already.
+        Lease.objects.filter(pk__in=sent_back).update(tab=tab, created_at=now - timedelta(days=1))
     if any(lease.expires_at - now < (expires - now) / 2 for lease in kept):
         _held_longer(**mine, expires=expires)
         for lease in kept:
@@ -222,7 +228,7 @@ def _lease_what_is_free(wanted: list[Lease], now: datetime) -> list[Lease]:
 
 @prepared.rows(project=prepared.ID, holder=prepared.ID, tab=prepared.TEXT, now=prepared.TIME)
 def _held(project: Any, holder: Any, tab: Any, now: Any, count: int) -> QuerySet[Lease]:
-    held = Lease.objects.filter(project=project, holder=holder, tab=tab, expires_at__gt=now)
+    held = Lease.objects.filter(project=project, holder=holder, tab__in=[tab, SENT_BACK], expires_at__gt=now)
     return _shown(held).filter(item__status=Status.OPEN)[:count]
 
 
@@ -249,9 +255,10 @@ def _shown(leases: QuerySet[Lease]) -> QuerySet[Lease]:
     return leases.select_related("item", "snapshot").order_by("created_at", "pk")
 
 
-def _give_back(leases: QuerySet[Lease]) -> int:
+def _give_back(leases: QuerySet[Lease], now: datetime) -> int:
     with transaction.atomic():
-        gone = list(leases.select_for_update(skip_locked=True).select_related("item"))
+        held = list(leases.select_for_update(skip_locked=True).select_related("item"))
+        gone = [lease for lease in held if not _waits_on(lease, now)]
         Candidate.objects.bulk_create(
             [
                 Candidate(
@@ -265,6 +272,14 @@ def _give_back(leases: QuerySet[Lease]) -> int:
         )  # fmt: skip
         Lease.objects.filter(pk__in=[lease.pk for lease in gone]).delete()
     return len(gone)
+
+
+def _waits_on(lease: Lease, now: datetime) -> bool:
+    """Whether it was sent back to its holder and goes on waiting for that person, whatever became of the tab."""
+    until = datetime.fromisoformat(lease.reason["until"]) if lease.reason.get("code") == SENT_BACK else now
+    if until > now:
+        Lease.objects.filter(pk=lease.pk).update(tab=SENT_BACK, expires_at=until)
+    return until > now
 
 
 def _items_by_row(project: Project, rows: Iterable[int]) -> dict[int, int]:

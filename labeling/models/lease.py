@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from django.db import models
 
+SENT_BACK = "sent_back"
+"""The reason of a lease that a reviewer made, and the tab of one that waits for its holder to come."""
+
 
 class Candidate(models.Model):
     """An item in the queue. Lower positions are asked first.

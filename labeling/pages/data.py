@@ -143,12 +143,16 @@ def _words(event: dict[str, Any]) -> str:
         "acceptance_withdrawn": _("the acceptance of “%(label)s” was taken back"),
         "skip": _("skipped it"),
         "flag": _("flagged it"),
+        "comment": _("commented"),
+        "sent_back": _("sent it back to %(to)s"),
         "reject": _("rejected the suggestion “%(label)s”"),
         "keep": _("confirmed “%(label)s” after a doubt"),
     }
     if event["event"] == "answer" and event.get("origin") == "imported":
         return _("came with the file as “%(label)s”") % {"label": label}
-    return told.get(event["event"], event["event"]) % {"label": label}
+    if event["event"] == "answer" and event.get("purpose") == "decision":
+        return _("decided “%(label)s”") % {"label": label}
+    return told.get(event["event"], event["event"]) % {"label": label, "to": event.get("to", "")}
 
 
 def _strings() -> dict[str, str]:

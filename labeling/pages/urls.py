@@ -4,7 +4,9 @@ from django.urls import URLPattern, URLResolver
 
 from labeling.pages import (
     account,
+    annotators,
     data,
+    disagreements,
     export,
     home,
     images,
@@ -34,6 +36,8 @@ urlpatterns: list[URLPattern | URLResolver] = [
     *overview.urlpatterns,
     *review.urlpatterns,
     *quality.urlpatterns,
+    *disagreements.urlpatterns,
+    *annotators.urlpatterns,
     *export.urlpatterns,
     *label.urlpatterns,
     *live.urlpatterns,

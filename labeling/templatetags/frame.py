@@ -37,7 +37,8 @@ def project_nav(context: dict[str, Any]) -> dict[str, Any]:
     request, project = context["request"], context["project"]
     member = context.get("member") or access.membership(request.user, project.pk)
     here = getattr(request.resolver_match, "url_name", "")
-    here = {"item": "data", "doubts": "quality", "duplicates": "quality"}.get(here, here)  # parts of others
+    parts = {"item": "data"} | dict.fromkeys(("doubts", "duplicates", "disagreements", "annotators"), "quality")
+    here = parts.get(here, here)
     return {
         "pages": [
             {"url": url, "title": title, "current": name == here}

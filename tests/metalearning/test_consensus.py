@@ -107,6 +107,25 @@ def test_a_careless_annotator_is_found_and_outvoted() -> None:
     assert np.mean(ours) > np.mean(plain) + 0.01
 
 
+def test_over_many_crowds_skill_with_the_model_as_a_voter_beats_the_majority() -> None:
+    """Two who answer well, one who nearly always says the first label, and a model that is right four times in five."""
+    ours, plain = [], []
+    for seed in range(30):
+        rng = np.random.default_rng(seed)
+        truth = rng.integers(3, size=40)
+        said = [
+            np.where(rng.random(40) < p, truth, (truth + rng.integers(1, 3, size=40)) % 3) for p in (0.85, 0.85, 0.8)
+        ]
+        said.insert(2, np.where(rng.random(40) < 0.9, 0, rng.integers(3, size=40)))
+        people = [np.tile(np.arange(40), 3), np.repeat(np.arange(3), 40), np.concatenate(said[:3])]
+        plain.append(consensus.majority(Votes(*people, 40, 3, 3)).argmax(axis=1) == truth)
+        items, who = np.tile(np.arange(40), 4), np.repeat(np.arange(4), 40)
+        votes = Votes(items, who, np.concatenate(said), 40, 4, 3, np.repeat([1, 1, 1, 0.7], 40))
+        ours.append(consensus.dawid_skene(votes).posterior.argmax(axis=1) == truth)
+    assert np.mean(ours) > np.mean(plain) + 0.03
+    assert sum(mine.sum() >= others.sum() for mine, others in zip(ours, plain, strict=True)) >= 25
+
+
 def test_smoothing_keeps_many_labels_and_few_answers_from_believing_in_noise() -> None:
     votes, truth = voting(150, [0.85, 0.85, 0.5, 0.85], labels=40, seed=4, each=3)
     smooth = consensus.dawid_skene(votes).posterior.argmax(axis=1)
