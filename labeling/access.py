@@ -10,7 +10,7 @@ from rest_framework.request import Request
 
 from labeling import prepared
 from labeling.errors import NotAllowed, NotFound, NotSignedIn
-from labeling.models import Member, Project, Role, User
+from labeling.models import Checkpoint, Member, Project, Role, User
 
 Row = TypeVar("Row", bound=Model)
 
@@ -28,6 +28,24 @@ def person(request: HttpRequest | Request) -> User:
 def projects_of(user: User) -> QuerySet[Project]:
     """The projects that this person knows of."""
     return Project.objects.filter(members__user=user).select_related("tally").order_by("-created_at")
+
+
+def project_names(user: User) -> dict[int, str]:
+    """The names, by id, of the projects that this person knows of."""
+    return dict(projects_of(user).order_by().values_list("pk", "name"))
+
+
+def known_checkpoint(checkpoint_id: int) -> Checkpoint:
+    """The checkpoint with this id: all who may choose may choose among all. Raises NotFound."""
+    found = Checkpoint.objects.filter(pk=checkpoint_id).first()
+    if found is None:
+        raise NotFound("checkpoint")
+    return found
+
+
+def checkpoint(checkpoint_id: int | None) -> Checkpoint | None:
+    """The same, None for None: no choice of one's own."""
+    return None if checkpoint_id is None else known_checkpoint(checkpoint_id)
 
 
 def membership(user: User, project_id: int, needed: Role = Role.ANNOTATOR) -> Member:

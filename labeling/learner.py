@@ -4,15 +4,28 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
+from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 from scipy.sparse import csc_matrix, csr_matrix
 
-from metalearning import acquisition, baselines, calibration, graph, label_errors, predict, rules
+from metalearning import (
+    acquisition,
+    baselines,
+    calibration,
+    comparison,
+    evaluation,
+    graph,
+    label_errors,
+    predict,
+    rules,
+)
 from metalearning.adapt import Adaptation, adapt
+from metalearning.checkpoint import load
 from metalearning.experts import silent_labels
 from metalearning.gate import Gate
 from metalearning.pool import Pool
@@ -26,7 +39,9 @@ GRAPH_LIMIT = 200_000  # items beyond which neighbours cost more than they give
 NEIGHBOURS = 10
 FEWEST_HELD_OUT = 5  # answers of a label below which a share of them says nothing
 MOST_CONFUSIONS = 50
+FOLDS = 5  # of a comparison: each answer is judged by a model that learned from four fifths of the others
 REMEMBERED = 4  # pools and adaptations kept in a worker's memory
+ALL_MARGIN = evaluation.Mix(margin=1.0, typical=0.0, random=0.0, doubt=0.0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,8 +62,9 @@ class Lesson:
 
     `x`: L2-normalised embeddings by row, float16 or float32. `names`: embedded label names in column order, a zero
     row where a label has none, or None for items that share no encoder with words. `rows` and `columns`: the answers.
-    `open_rows`: what may be asked next. `key` tells whether a remembered pool is this one. `recall` and `keep` read and
-    store the neighbour graph, as named arrays: drawing it takes longest.
+    `open_rows`: what may be asked next; `mix`: how the queue is shared among the strategies. `key` tells whether a
+    remembered pool is this one. `recall` and `keep` read and store the neighbour graph, as named arrays: drawing it
+    takes longest. `checkpoint`: the file of what was learned over other projects; None for the recipe's fixed weights.
     """
 
     key: tuple[Any, ...]
@@ -59,7 +75,8 @@ class Lesson:
     label_count: int
     open_rows: Int[np.ndarray, " open"]
     seed: int = 0
-    random_share: float = 0.0
+    mix: evaluation.Mix = ALL_MARGIN
+    checkpoint: Path | None = None
     strategy: str = "auto"  # or "margin", "typical", "random"
     learner: str = "recipe"  # or "lr", the baseline
     recall: Callable[[], Mapping[str, np.ndarray] | None] = lambda: None
@@ -169,13 +186,51 @@ def _adapted(lesson: Lesson, pool: Pool, heard: rules.RuleModel | None, generato
         lesson.columns,
         lesson.label_count,
         generator=generator,
-        gate=Gate(),
+        gate=_gate(lesson.checkpoint),
         warm=warm,
         voices=lesson.voices if heard is None else (*lesson.voices, heard.voice()),
     )
     _remember(_warm, lesson.key, adaptation)
     _remember(_ruled, lesson.key, ruled)
     return adaptation
+
+
+@lru_cache(maxsize=8)
+def _gate(checkpoint: Path | None) -> Gate:
+    """The trained gate of a checkpoint's file; files are named by their content, so each is read once."""
+    return load(checkpoint).gate if checkpoint else Gate()
+
+
+def compare(lesson: Lesson, first: Path | None, second: Path | None, progress: Callable[[int], None]) -> dict[str, Any]:
+    """The second checkpoint's file against the first's (None: fixed weights), on the lesson's answers held out in turn.
+
+    Both judge each answer after learning from the same others. Needs at least two answered items.
+    """
+    pool = _pool(lesson)
+    judged = []
+    for number, checkpoint in enumerate((first, second)):
+        progress(number)
+
+        def learned(rows: np.ndarray, columns: np.ndarray, checkpoint: Path | None = checkpoint) -> Adaptation:
+            generator = np.random.default_rng(lesson.seed)
+            count, gate = lesson.label_count, _gate(checkpoint)
+            return adapt(pool, lesson.names, rows, columns, count, generator=generator, gate=gate)
+
+        dealt = np.random.default_rng(lesson.seed)
+        judged.append(comparison.judge(learned, pool, lesson.rows, lesson.columns, folds=FOLDS, generator=dealt))
+    before, after = judged
+    gains = {
+        "accuracy": after.right.astype(float) - before.right,
+        "log_likelihood": after.log_likelihood - before.log_likelihood,
+    }
+    drawn = np.random.default_rng(lesson.seed)
+    told = {name: _rounded(asdict(comparison.paired(gain, drawn))) for name, gain in gains.items()}
+    values = {"first": float(before.right.mean()), "second": float(after.right.mean())}
+    return told | _rounded(values) | {"answers": len(lesson.rows)}
+
+
+def _rounded(values: Mapping[str, float]) -> dict[str, float]:
+    return {name: round(value, 4) for name, value in values.items()}
 
 
 def _known_share(adaptation: Adaptation) -> float:
@@ -224,15 +279,17 @@ def _ranking(
     if not len(available):
         return []
     strategy: Any = acquisition.strategy_for(adaptation) if lesson.strategy == "auto" else lesson.strategy
-    answered = np.unique(lesson.rows)
-    asks = acquisition.rank(
-        pool, prediction, available, QUEUE, strategy=strategy, answered=answered, generator=generator
-    )
-    if lesson.random_share and strategy != "random":
-        drawn = acquisition.rank(
-            pool, prediction, available, QUEUE, strategy="random", answered=answered, generator=generator
-        )
-        asks = _mixed(asks, drawn, lesson.random_share, generator)
+    elsewhere = {"random": lesson.mix.random}
+    if strategy == "margin":
+        elsewhere["typical"] = lesson.mix.typical
+    if lesson.strategy != "auto" or strategy == "typical":
+        elsewhere = {}  # the caller's own choice, or nothing is predicted yet that could be scored
+
+    def ranked(by: Any, count: int) -> list[acquisition.Ask]:
+        answered = np.unique(lesson.rows)
+        return acquisition.rank(pool, prediction, available, count, strategy=by, answered=answered, generator=generator)
+
+    asks = _mixed(ranked, strategy, elsewhere, generator)
     rows = np.array([ask.row for ask in asks], dtype=np.intp)
     columns, shares = _likeliest(adaptation, pool, rows, prediction)
     return [
@@ -242,16 +299,31 @@ def _ranking(
 
 
 def _mixed(
-    asks: list[acquisition.Ask], drawn: list[acquisition.Ask], share: float, generator: np.random.Generator
+    ranked: Callable[[Any, int], list[acquisition.Ask]],
+    strategy: str,
+    shares: Mapping[str, float],
+    generator: np.random.Generator,
 ) -> list[acquisition.Ask]:
-    """The ranking with about `share` of its places given to items drawn at random; each row once."""
-    queues = {True: iter(drawn), False: iter(asks)}
-    mixed: dict[int, acquisition.Ask] = {}
-    for at_random in generator.random(len(asks)) < share:
-        ask = next((ask for ask in queues[bool(at_random)] if ask.row not in mixed), None)
-        if ask is not None:
-            mixed[ask.row] = ask
-    return list(mixed.values())
+    """The strategy's ranking with about these shares of its places given to others; each row once.
+
+    The random ones are drawn before all else: were those left out that the margin ranks too, what remained would be the
+    items that the model is surer of, and their accuracy would stand for nothing.
+    """
+    asks = ranked(strategy, QUEUE)
+    if not any(shares.values()):
+        return asks
+    names = [*shares, strategy]
+    dealt = generator.choice(len(names), len(asks), p=[*shares.values(), 1 - sum(shares.values())])
+    counts = {name: int((dealt == place).sum()) for place, name in enumerate(names)}
+    taken: set[int] = set()
+    queues: dict[str, list[acquisition.Ask]] = {}
+    for name in names:
+        own = asks if name == strategy else ranked(name, counts[name] + len(taken)) if counts[name] else []
+        queues[name] = [ask for ask in own if ask.row not in taken][: counts[name]]
+        taken |= {ask.row for ask in queues[name]}
+    waiting = {name: iter(queue) for name, queue in queues.items()}
+    mixed = [next(waiting[names[place]], None) for place in dealt]
+    return [ask for ask in mixed if ask is not None]
 
 
 def _facts(lesson: Lesson, pool: Pool, adaptation: Adaptation, heard: rules.RuleModel | None) -> dict[str, Any]:
@@ -263,6 +335,7 @@ def _facts(lesson: Lesson, pool: Pool, adaptation: Adaptation, heard: rules.Rule
         "neighbours": pool.graph is not None,
         "seed": lesson.seed,
         "voices": {voice.name: voice.weight for voice in adaptation.voices},
+        "mix": {name: round(share, 4) for name, share in asdict(lesson.mix).items()},
     }
     if heard is not None:
         own = rules.novelty(heard.votes)

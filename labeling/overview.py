@@ -13,6 +13,7 @@ from django.db.models import Count, Max, QuerySet
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
+from labeling import suggestions
 from labeling.models import LABELLING, Acceptance, Answer, Item, Label, Mark, Origin, Project, Snapshot, Status, User
 
 PAUSE = timedelta(minutes=5)  # a longer gap between two answers of a person is a pause, not work
@@ -24,7 +25,7 @@ LISTED = 50  # flagged and skipped items shown
 
 def describe(project: Project, now: datetime) -> dict[str, Any]:
     """Everything on the overview page, in plain values."""
-    snapshot = Snapshot.objects.filter(project=project).order_by("-number").first()
+    snapshot = suggestions.latest(project)
     return {
         "progress": progress(project),
         "accuracy": accuracy(project, snapshot),

@@ -74,7 +74,9 @@ class Suggestions:
 
 
 def latest(project: Project) -> Snapshot | None:
-    """The newest snapshot of the project, if the model has said anything yet."""
+    """The snapshot that the project goes by: the one an admin went back to, else the newest; None before the first."""
+    if project.pinned_id:
+        return Snapshot.objects.get(pk=project.pinned_id)
     return _newest.first(project=project.pk)
 
 
@@ -116,6 +118,21 @@ def of_rows(snapshot: Snapshot, rows: Sequence[int]) -> Suggestions:
     # Looked up in the memory map: reading all of a million rows for one item would take longer than the request.
     found = _suggestions(predictions, wanted)
     return found[found.label_ids >= 0]
+
+
+def least_sure(project: Project, snapshot: Snapshot, count: int) -> list[dict[str, Any]]:
+    """The open items of smallest margin, as the learner's ranking would list them: for a snapshot of long ago."""
+    found = of(project, snapshot)
+    found = found[np.argsort(found.margin, kind="stable")[:count]]
+    asked = []
+    for place in range(len(found)):
+        first, second = float(found.confidence[place]), float(found.confidence[place] - found.margin[place])
+        top = [[int(found.label_ids[place]), round(first, 4)]]
+        if found.runner_up_ids[place] >= 0:
+            top.append([int(found.runner_up_ids[place]), round(second, 4)])
+        labels, shares = [label_id for label_id, _share in top], [share for _label, share in top]
+        asked.append({"row": int(found.rows[place]), "code": "margin", "labels": labels, "p": shares, "top": top})
+    return asked
 
 
 def histogram(chosen: Suggestions) -> dict[str, Any]:

@@ -20,7 +20,8 @@ from labeling.models import Job
 
 logger = logging.getLogger(__name__)
 
-# The steps of each kind of job, imported when first run: a web process that only sends jobs never loads torch.
+# The steps of each kind of job: a module's `run`, or what stands behind a colon. Imported when first run: a web process
+# that only sends jobs never loads torch.
 STEPS = {
     Job.Kind.IMPORT: ("labeling.flow.importing",),
     Job.Kind.EMBED: ("labeling.flow.embedding", "labeling.flow.ruling"),
@@ -28,6 +29,7 @@ STEPS = {
     Job.Kind.VOTE: ("labeling.flow.ruling",),
     Job.Kind.ACCEPT: ("labeling.flow.reviewing",),
     Job.Kind.EXPORT: ("labeling.flow.exporting",),
+    Job.Kind.COMPARE: ("labeling.flow.adapting:compare",),
 }
 # The loop: what a finished job is followed by. Answers queue an adaptation of their own.
 FOLLOWED_BY = {Job.Kind.IMPORT: Job.Kind.EMBED, Job.Kind.EMBED: Job.Kind.ADAPT, Job.Kind.VOTE: Job.Kind.ADAPT}
@@ -86,7 +88,8 @@ def _finish(job: Job, state: str, error: str) -> None:
 
 
 def _steps(job: Job) -> list[Callable[[Job, jobs.Progress], Any]]:
-    return [import_module(name).run for name in STEPS[Job.Kind(job.kind)]]
+    named = (name.partition(":") for name in STEPS[Job.Kind(job.kind)])
+    return [getattr(import_module(module), step or "run") for module, _, step in named]
 
 
 @worker_init.connect
@@ -94,7 +97,7 @@ def _load_steps(**_: Any) -> None:
     """Load every step before the worker forks: its processes share that memory, and no first job waits for it."""
     for steps in STEPS.values():
         for name in steps:
-            import_module(name)
+            import_module(name.partition(":")[0])
 
 
 @worker_process_init.connect

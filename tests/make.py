@@ -29,7 +29,7 @@ def project(
 ) -> Project:
     """A text project with these labels and items, and `admin` as its admin."""
     owner = user(admin)
-    made = Project.objects.create(name=name, created_by=owner, **({"modality": "text"} | facts))
+    made = Project.objects.create(name=name, created_by=owner, **({"modality": "text", "random_share": 0.0} | facts))
     Tally.objects.create(project=made)
     Member.objects.create(project=made, user=owner, role=Role.ADMIN)
     for position, label in enumerate(labels):

@@ -23,7 +23,7 @@ from django.utils import timezone
 from drf_spectacular.generators import SchemaGenerator
 from PIL import Image
 
-from labeling import live
+from labeling import checkpoints, live
 from labeling.flow import answering, joining, receiving
 from labeling.models import BadRow, Batch, Export, Item, Job, Mark, Member, Project, Role, User
 from tests import factories, make
@@ -70,6 +70,10 @@ def _answer(world: World) -> dict[str, Any]:
 
 def _accept(world: World) -> dict[str, Any]:
     return {"snapshot": 1, "threshold": 0.9}
+
+
+def _two_checkpoints(world: World) -> dict[str, Any]:
+    return {"first": world.ids["checkpoint_id"], "second": world.ids["other_checkpoint_id"]}
 
 
 def _revoke(world: World) -> dict[str, Any]:
@@ -192,7 +196,16 @@ TABLE = (
     Door("GET", "overview", ANNOTATOR),
     Door("GET", "api_overview", ANNOTATOR),
     Door("GET", "models", REVIEWER),
+    Door("POST", "models", ADMIN, 302, lambda world: {"do": "finish"}, form=True),
     Door("GET", "api_snapshots", ANNOTATOR),
+    Door("GET", "api_evaluation", REVIEWER),
+    Door("GET", "api_checkpoints", REVIEWER),
+    Door("POST", "api_checkpoints", ADMIN, 200, lambda world: {"checkpoint": world.ids["checkpoint_id"]}),
+    Door("POST", "api_checkpoint_use", STAFF),
+    Door("POST", "api_pin", ADMIN, 200, lambda world: {"snapshot": 1}),
+    Door("GET", "api_comparisons", REVIEWER),
+    Door("POST", "api_comparisons", ADMIN, 202, _two_checkpoints),
+    Door("POST", "api_finish", ADMIN, 200, lambda world: {"finished": True}),
     Door("GET", "export", REVIEWER),
     Door("GET", "api_exports", REVIEWER),
     Door("POST", "api_exports", REVIEWER, 202, lambda world: {"format": "csv"}),
@@ -248,6 +261,8 @@ def world(db: None) -> World:
         "upload_id": upload.pk,
         "job_id": _job(project).pk,
         "export_id": _export(project).pk,
+        "checkpoint_id": checkpoints.keep(b"one", name="One", origin="shipped", created_at=make.NOW).pk,
+        "other_checkpoint_id": checkpoints.keep(b"two", name="Two", origin="shipped", created_at=make.NOW).pk,
     }
     return world
 
@@ -382,13 +397,25 @@ def test_every_method_of_the_api_has_a_row() -> None:
 
 def _name_of(path: str) -> str:
     filled = path.replace("{", "").replace("}", "")
-    for name in ("project", "label", "member", "invitation", "upload", "job", "item", "answer", "batch", "export"):
+    for name in (
+        "project",
+        "label",
+        "member",
+        "invitation",
+        "upload",
+        "job",
+        "item",
+        "answer",
+        "batch",
+        "export",
+        "checkpoint",
+    ):
         filled = filled.replace(f"{name}_id", "1")
     return str(resolve(filled.removesuffix("/") or "/").url_name)
 
 
 def _names_a_row(door: Door) -> bool:
-    return bool(set(PATTERNS[door.name].pattern.regex.groupindex) - {"project_id", "token"})
+    return bool(set(PATTERNS[door.name].pattern.regex.groupindex) - {"project_id", "token", "checkpoint_id"})
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,7 @@ from deploy.translations import compile_catalogue
 from labeling import dispatch, formats
 from labeling import pages as page_modules
 from labeling.errors import NotFound
-from labeling.models import Job, User
+from labeling.models import Checkpoint, Job, User
 from tests import make
 from tests.test_access import PATTERNS, World, world  # noqa: F401  # a fixture
 
@@ -218,6 +218,7 @@ def _theirs(world: World) -> re.Pattern[str]:  # noqa: F811
     project = world.project
     words = {project.name, "owner", "anna", "rita", "other", "stranger", "a.csv", "t.csv"}
     words |= set(project.labels.values_list("name", flat=True)) | set(project.items.values_list("text", flat=True))
+    words |= set(Checkpoint.objects.exclude(origin="fixed").values_list("name", flat=True))
     words |= set(project.items.values_list("name", flat=True)) | set(User.objects.values_list("username", flat=True))
     return re.compile("|".join(re.escape(word) for word in sorted(words, key=len, reverse=True) if word))
 

@@ -74,6 +74,12 @@ class Settings(serializers.Serializer):
         required=False, min_value=0, max_value=founding.MOST_TRAINING, help_text="Gold items that newcomers begin with."
     )
     encoder = serializers.CharField(required=False, allow_blank=True, max_length=200, help_text="Empty: by the data.")
+    contributes = serializers.BooleanField(
+        required=False, help_text="Its answers may improve the models of other projects on this server."
+    )
+    reuses = serializers.BooleanField(
+        required=False, help_text="Labels that contributing projects have too begin with what those learned."
+    )
 
 
 class ProjectIn(Settings):
@@ -116,6 +122,8 @@ class ProjectOut(serializers.Serializer):
     gold_pause = serializers.BooleanField()
     training_items = serializers.IntegerField()
     encoder = serializers.CharField()
+    contributes = serializers.BooleanField()
+    reuses = serializers.BooleanField()
     created_at = serializers.DateTimeField()
     role = serializers.ChoiceField(choices=Role.choices)
     labels = LabelOut(many=True)

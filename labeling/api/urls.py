@@ -3,7 +3,9 @@
 from django.urls import URLPattern, URLResolver
 
 from labeling.api import (
+    checkpoints,
     disagreements,
+    evaluation,
     exports,
     imports,
     items,
@@ -34,6 +36,8 @@ urlpatterns: list[URLPattern | URLResolver] = [
     *overview.urlpatterns,
     *disagreements.urlpatterns,
     *snapshots.urlpatterns,
+    *evaluation.urlpatterns,
+    *checkpoints.urlpatterns,
     *exports.urlpatterns,
     *unknown.urlpatterns,  # last: it takes every address
 ]

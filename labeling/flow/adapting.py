@@ -11,11 +11,26 @@ import numpy as np
 from django.db import transaction
 from django.db.models import Max
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
-from labeling import encoders, learner, live, naming, pool, rulebook, votes, weighing
-from labeling.models import LABELLING, Answer, Item, Job, Label, Origin, Project, Rule, Snapshot, Status
+from labeling import checkpoints, encoders, evaluation, learner, live, naming, pool, rulebook, votes, weighing
+from labeling.errors import Conflict
+from labeling.models import (
+    LABELLING,
+    Answer,
+    Checkpoint,
+    Item,
+    Job,
+    Label,
+    Origin,
+    Project,
+    Rule,
+    Snapshot,
+    Status,
+)
 
 KEPT = 10  # snapshots whose arrays are kept, beside those that somebody accepted from
+FEWEST_COMPARED = 20  # answered items below which a comparison says nothing
 LARGEST_LESSON = 5_000  # answers learned from: people's before imported ones, evenly over the labels
 
 
@@ -46,6 +61,25 @@ def adapt(
     return snapshot
 
 
+def compare(job: Job, progress: Any) -> dict[str, Any]:
+    """Compare two checkpoints on the project's answers so far; the result is the job's.
+
+    `job.arguments`: {"first", "second"}: ids of checkpoints. Raises Conflict where there is too little to compare on.
+    """
+    project = Project.objects.get(pk=job.project_id)
+    labels = list(project.labels.filter(archived_at=None).order_by("position"))
+    lesson = _lesson(project, labels, naming.vectors(project, labels))
+    if lesson is None or len(np.unique(lesson.rows)) < FEWEST_COMPARED:
+        message = _("Comparing needs at least %(count)d answered items that the model can read.")
+        raise Conflict(message % {"count": FEWEST_COMPARED})
+    found = Checkpoint.objects.in_bulk([job.arguments["first"], job.arguments["second"]])
+    first, second = (checkpoints.local_file(found[job.arguments[name]]) for name in ("first", "second"))
+    lesson = replace(lesson, key=(*lesson.key, "recipe"))
+    told = learner.compare(lesson, first, second, lambda number: progress(number, 2, "models"))
+    Job.objects.filter(pk=job.pk).update(result=told)
+    return told
+
+
 def _lesson(project: Project, labels: list[Label], names: np.ndarray | None) -> learner.Lesson | None:
     dimension = pool.stored_dimension(project.pk, project.encoder) if project.encoder else None
     if dimension is None or not labels:
@@ -63,7 +97,8 @@ def _lesson(project: Project, labels: list[Label], names: np.ndarray | None) -> 
         columns=columns,
         label_count=len(labels),
         open_rows=_open_rows(project, known),
-        random_share=project.random_share,
+        mix=evaluation.mix(project),
+        checkpoint=checkpoints.local_file(checkpoints.fitting(project)),
         recall=partial(pool.read_graph, project.pk, project.encoder, known),
         keep=partial(pool.write_graph, project.pk, project.encoder, known),
     )
@@ -162,20 +197,23 @@ def _store(
     if learned.held_out is not None:
         by_id = {name: ids[learned.held_out[name]] for name in ("answer", "suggested")}
         pool.write_held_out(project.pk, number, learned.held_out | by_id)
+    used = checkpoints.fitting(project) if learned.facts["learner"] == "recipe" else None
     with transaction.atomic():
         snapshot = Snapshot.objects.create(
             project=project,
             number=number,
+            checkpoint=used,
             answers=len(lesson.rows),
             items=len(lesson.x),
             labels=[label.pk for label in labels],
-            facts=learned.facts | {"encoder": project.encoder},
+            facts=learned.facts | {"encoder": project.encoder, "checkpoint": str(used) if used else "fixed weights"},
             estimates=_by_id(learned.estimates, ids),
             seconds=time.perf_counter() - began,
             created_at=timezone.now(),
         )
     accepted = project.batches.filter(undone_at=None).values_list("snapshot__number", flat=True)
-    pool.delete_old_snapshots(project.pk, KEPT, besides=set(accepted))
+    pinned = Snapshot.objects.filter(project=project, pk__in=[project.pinned_id or 0]).values_list("number", flat=True)
+    pool.delete_old_snapshots(project.pk, KEPT, besides={*accepted, *pinned})
     return snapshot
 
 

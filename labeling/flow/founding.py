@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
+from datetime import datetime
 from typing import Any
 
 from django.core.files.storage import default_storage
@@ -56,6 +57,8 @@ SETTINGS = (
     "gold_pause",
     "training_items",
     "encoder",
+    "contributes",
+    "reuses",
 )
 LEASE_SECONDS = (30, 24 * 60 * 60)  # shortest and longest
 MOST_OVERLAP = 15  # answers to one item
@@ -121,8 +124,20 @@ def change(*, project: Project, settings: Mapping[str, Any]) -> Project:
     if Item.objects.filter(project=project).exists():
         if "encoder" in changed:
             dispatch.start(project, Job.Kind.EMBED)
-        elif "random_share" in changed or WEIGHED_BY & set(changed):
+        elif ({"random_share", "reuses"} | WEIGHED_BY) & set(changed):
             dispatch.start(project, Job.Kind.ADAPT)
+    return project
+
+
+def finish(*, project: Project, finished: bool, now: datetime, contributes: bool | None = None) -> Project:
+    """Say that the project is finished, or goes on after all, and whether other projects may learn from its answers.
+
+    Nothing else changes: a finished project can still be labelled, reviewed and exported.
+    """
+    project.finished_at = (project.finished_at or now) if finished else None
+    if contributes is not None:
+        project.contributes = contributes
+    project.save(update_fields=["finished_at", "contributes"])
     return project
 
 
@@ -137,6 +152,7 @@ def dissolve(*, project: Project, by: User, name: str) -> None:
     Member.objects.filter(project=project).exclude(user=by).delete()
     for job in Job.objects.filter(project=project, state__in=[Job.State.QUEUED, Job.State.RUNNING]):
         jobs.cancel(job)
+    Project.objects.filter(pk=project.pk).update(pinned=None, contributes=False)
     for model, path in _ROWS:
         _delete_slices(model, {path: project.pk})
     with transaction.atomic():

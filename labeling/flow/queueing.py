@@ -15,6 +15,7 @@ from labeling import pool, prepared, suggestions
 from labeling.models import Answer, Candidate, Item, Job, Lease, Mark, Origin, Project, Snapshot, Status, User
 from labeling.models.lease import SENT_BACK
 
+PINNED_QUEUE = 200  # items ranked anew by a snapshot that an admin went back to
 FRONT = -1_000_000  # where items go that came back: before everything the model ranks
 
 
@@ -95,10 +96,13 @@ def for_others(*, project: Project, user: User) -> int:
 
 
 def run(job: Job, progress: Any = None) -> None:
-    """Refill the project's queue from its newest snapshot's ranking."""
+    """Refill the project's queue from the ranking of the snapshot that it goes by."""
     snapshot = suggestions.latest(job.project)
     if snapshot is not None:
-        refill(project=job.project, snapshot=snapshot, asked=pool.read_ranking(job.project_id, snapshot.number))
+        asked = pool.read_ranking(job.project_id, snapshot.number)
+        if job.project.pinned_id:  # of what it once ranked much is answered by now
+            asked = suggestions.least_sure(job.project, snapshot, PINNED_QUEUE)
+        refill(project=job.project, snapshot=snapshot, asked=asked)
 
 
 def refill(*, project: Project, snapshot: Snapshot, asked: list[dict[str, Any]]) -> int:

@@ -1,6 +1,7 @@
 """The rows, in the order an item meets them."""
 
 from labeling.models.answer import LABELLING, Answer, Origin, Purpose
+from labeling.models.checkpoint import Checkpoint
 from labeling.models.item import Item, Reference, Status
 from labeling.models.job import BadRow, Export, Job, Upload
 from labeling.models.lease import Candidate, Lease, Mark
@@ -18,6 +19,7 @@ __all__ = [
     "BadRow",
     "Batch",
     "Candidate",
+    "Checkpoint",
     "Comment",
     "Export",
     "Gold",

@@ -22,6 +22,8 @@ class Job(models.Model):
         VOTE = "vote", _("Apply rules")
         ACCEPT = "accept", _("Accept")
         EXPORT = "export", _("Export")
+        COMPARE = "compare", _("Compare")
+        IMPROVE = "improve", _("Improve")
 
     class State(models.TextChoices):
         """Where it stands."""

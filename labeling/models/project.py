@@ -48,7 +48,7 @@ class Project(models.Model):
     show_suggestions = models.BooleanField(default=True)
     goal_accuracy = models.FloatField(default=0.95)  # in (0, 1]
     lease_seconds = models.PositiveIntegerField(default=600)
-    random_share = models.FloatField(default=0.0)  # of the queue, in [0, 1]: asked at random, whatever the model thinks
+    random_share = models.FloatField(default=0.05)  # of the queue, in [0, 1]: asked at random
     overlap = models.PositiveSmallIntegerField(default=1)  # answers by different people that an item gets, at most
     overlap_mode = models.CharField(max_length=8, choices=Overlap.choices, default=Overlap.ALL)
     overlap_share = models.FloatField(default=0.2)  # of the items, in [0, 1], for Overlap.SHARE; chosen by their row
@@ -59,6 +59,13 @@ class Project(models.Model):
     gold_pause = models.BooleanField(default=False)  # and paused, where the whole interval lies below it
     training_items = models.PositiveSmallIntegerField(default=0)  # gold items that newcomers begin with, with feedback
     encoder = models.CharField(max_length=200, blank=True)  # chosen at the first embedding unless set before
+    finished_at = models.DateTimeField(null=True)  # an admin said that no more answers are wanted
+    contributes = models.BooleanField(default=False)  # its answers may improve the models of other projects
+    reuses = models.BooleanField(default=True)  # labels of contributing projects give those of the same name a start
+    checkpoint = models.ForeignKey(
+        "Checkpoint", models.SET_NULL, null=True, related_name="projects"
+    )  # null: that in use
+    pinned = models.ForeignKey("Snapshot", models.SET_NULL, null=True, related_name="+")  # used in the newest's stead
     created_by = models.ForeignKey("User", models.PROTECT, related_name="+")
     created_at = models.DateTimeField(auto_now_add=True)
 

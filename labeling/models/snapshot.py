@@ -15,6 +15,7 @@ class Snapshot(models.Model):
 
     project = models.ForeignKey("Project", models.CASCADE, related_name="snapshots")
     number = models.PositiveIntegerField()  # 1 first
+    checkpoint = models.ForeignKey("Checkpoint", models.SET_NULL, null=True, related_name="snapshots")
     answers = models.PositiveIntegerField()
     items = models.PositiveBigIntegerField()
     labels = models.JSONField()

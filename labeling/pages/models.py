@@ -1,29 +1,197 @@
-"""Models: the project's snapshots, what each learned from and how well it did."""
+"""Models: how the suggestions did, which checkpoint the project begins with, and its snapshots."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
+from django.contrib import messages
 from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import render
-from django.urls import path
+from django.shortcuts import redirect, render
+from django.urls import path, reverse
+from django.utils import timezone
 from django.utils.translation import gettext as _
-from django.views.decorators.http import require_safe
+from django.views.decorators.http import require_http_methods
 
-from labeling.models import Member, Role, Snapshot
+from labeling import access, checkpoints, evaluation, suggestions
+from labeling.errors import Refused, StaffOnly
+from labeling.flow import choosing, founding
+from labeling.models import Checkpoint, Job, Member, Project, Role, Snapshot
 from labeling.pages.gate import context, members
 
 PER_PAGE = 50
+COMPARISONS = 5  # newest that are shown
 
 
 @members(Role.REVIEWER)
-@require_safe
+@require_http_methods(["GET", "POST"])
 def models(request: HttpRequest, member: Member) -> HttpResponse:
-    """All snapshots, newest first."""
-    found = Snapshot.objects.filter(project=member.project).order_by("-number")
-    page = Paginator(found, PER_PAGE).get_page(request.GET.get("page"))
-    return render(request, "models.html", context(member, page=page, snapshots=[_shown(one) for one in page]))
+    """The evaluation, the checkpoints, then all snapshots, newest first; `do` says which form an admin sent."""
+    if request.method == "POST":
+        access.membership(access.person(request), member.project_id, Role.ADMIN)
+        try:
+            part = DOINGS.get(request.POST.get("do", ""), _nothing)(request, member.project)
+        except Refused as refusal:
+            messages.error(request, str(refusal))
+            return _page(request, member, refusal.status)
+        response = redirect("models", project_id=member.project_id)
+        response["Location"] += f"#{part}"
+        return response
+    return _page(request, member)
+
+
+def _page(request: HttpRequest, member: Member, status: int = 200) -> HttpResponse:
+    project = member.project
+    page = Paginator(Snapshot.objects.filter(project=project).order_by("-number"), PER_PAGE).get_page(
+        request.GET.get("page")
+    )
+    told = _evaluated(project)
+    listed = checkpoints.describe(access.project_names(access.person(request)), project)
+    shown = context(
+        member,
+        page=page,
+        snapshots=[_shown(one) for one in page],
+        told=told,
+        checkpoints=[_checkpoint_shown(one) for one in listed],
+        ready=[one for one in listed if one["state"] == Checkpoint.State.READY],
+        comparisons=_comparisons(project, {one["id"]: one["name"] for one in listed}),
+        is_admin=Role(member.role).reaches(Role.ADMIN),
+        is_staff=access.may_create_projects(access.person(request)),
+        strings=_strings(),
+        data={
+            "over_time": told["over_time"],
+            "bins": (told["calibration"]["all"] or {"bins": []})["bins"],
+            "curves": {one["id"]: one["curves"] for one in listed if _curve_points(one["curves"])},
+            "events": reverse("events", args=[project.pk]),
+        },
+    )
+    return render(request, "models.html", shown, status=status)
+
+
+def _choose(request: HttpRequest, project: Project) -> str:
+    chosen = access.checkpoint(int(pk) if (pk := _digits(request, "checkpoint")) else None)
+    choosing.choose(project=project, checkpoint=chosen)
+    if chosen is None:
+        messages.success(request, _("The project begins with the model in use again."))
+    else:
+        messages.success(request, _("The project begins with “%(name)s” now.") % {"name": chosen})
+    return "checkpoints"
+
+
+def _use(request: HttpRequest, project: Project) -> str:
+    if not access.may_create_projects(access.person(request)):
+        raise StaffOnly
+    used = choosing.use(
+        checkpoint=access.known_checkpoint(int(_digits(request, "checkpoint") or 0)), now=timezone.now()
+    )
+    messages.success(
+        request, _("“%(name)s” is in use now, wherever a project has no model of its own.") % {"name": used}
+    )
+    return "checkpoints"
+
+
+def _compare(request: HttpRequest, project: Project) -> str:
+    first, second = (access.known_checkpoint(int(_digits(request, name) or 0)) for name in ("first", "second"))
+    choosing.compare(project=project, first=first, second=second, by=access.person(request))
+    messages.success(request, _("The comparison runs. Its result appears here."))
+    return "comparisons"
+
+
+def _pin(request: HttpRequest, project: Project) -> str:
+    number = _digits(request, "snapshot")
+    choosing.pin(project=project, snapshot=suggestions.numbered(project, int(number)) if number else None)
+    if number:
+        messages.success(request, _("The project goes by snapshot %(number)s now.") % {"number": number})
+    else:
+        messages.success(request, _("The project goes by its newest snapshot again."))
+    return "snapshots"
+
+
+def _finish(request: HttpRequest, project: Project) -> str:
+    finished, contributes = (request.POST.get(name) == "on" for name in ("finished", "contributes"))
+    founding.finish(project=project, finished=finished, contributes=contributes, now=timezone.now())
+    founding.change(project=project, settings={"reuses": request.POST.get("reuses") == "on"})
+    messages.success(request, _("Saved."))
+    return "sharing"
+
+
+def _nothing(request: HttpRequest, project: Project) -> str:
+    """A form that this page does not know changes nothing."""
+    return ""
+
+
+DOINGS: dict[str, Callable[[HttpRequest, Project], str]] = {
+    "choose": _choose,
+    "use": _use,
+    "compare": _compare,
+    "pin": _pin,
+    "finish": _finish,
+}
+
+
+def _digits(request: HttpRequest, name: str) -> str:
+    given = request.POST.get(name, "")
+    return given if given.isascii() and given.isdigit() and len(given) <= 18 else ""
+
+
+def _evaluated(project: Project) -> dict[str, Any]:
+    """The evaluation; each point of time with its scores in the order of the table's columns."""
+    told = evaluation.describe(project)
+    return told | {"over_time": [point | {"scores": (point["all"], point["random"])} for point in told["over_time"]]}
+
+
+def _checkpoint_shown(told: dict[str, Any]) -> dict[str, Any]:
+    """With words for its origin and state, and the lines of its details."""
+    single = [(name, value) for name, value in told["config"].items() if not isinstance(value, dict | list)]
+    return told | {
+        "origin_words": Checkpoint.Origin(told["origin"]).label,
+        "state_words": Checkpoint.State(told["state"]).label,
+        "refused": told["state"] == Checkpoint.State.REFUSED,
+        "fixed": told["origin"] == Checkpoint.Origin.FIXED,
+        "config_lines": single,
+        "figure_lines": [
+            (name, value) for name, value in told["figures"].items() if isinstance(value, int | float | str)
+        ],
+        "has_curves": bool(_curve_points(told["curves"])),
+        "results": [one | {"share": _share(one["random"])} for one in told["results"]],
+        "curve_points": _curve_points(told["curves"]),
+    }
+
+
+def _curve_points(curves: dict[str, Any]) -> list[tuple[Any, ...]]:
+    steps = curves.get("steps") or []
+    series = [curves.get(name) or [None] * len(steps) for name in ("training", "validation")]
+    return list(zip(steps, *series, strict=False))
+
+
+def _share(score: dict[str, int]) -> float | None:
+    return score["right"] / score["count"] if score["count"] >= evaluation.FEWEST else None
+
+
+def _comparisons(project: Project, names: dict[int, str]) -> list[dict[str, Any]]:
+    found = Job.objects.filter(project=project, kind=Job.Kind.COMPARE).order_by("-pk")[:COMPARISONS]
+    return [
+        {
+            "job": job,
+            "first": names.get(job.arguments.get("first"), "?"),
+            "second": names.get(job.arguments.get("second"), "?"),
+            "gain": job.result.get("accuracy"),
+            "likelihood": job.result.get("log_likelihood"),
+            "verdict": _verdict(job.result.get("log_likelihood")),
+        }
+        for job in found
+    ]
+
+
+def _verdict(gain: dict[str, float] | None) -> str:
+    if gain is None:
+        return ""
+    if gain["low"] > 0:
+        return _("the second is better")
+    if gain["high"] < 0:
+        return _("the first is better")
+    return _("no difference can be told")
 
 
 def _shown(snapshot: Snapshot) -> dict[str, Any]:
@@ -37,6 +205,7 @@ def _shown(snapshot: Snapshot) -> dict[str, Any]:
         "labels": len(snapshot.labels),
         "encoder": snapshot.facts.get("encoder", ""),
         "facts": _facts(snapshot),
+        "kept": suggestions.has_arrays(snapshot),
     }
 
 
@@ -53,6 +222,14 @@ def _facts(snapshot: Snapshot) -> list[tuple[str, Any]]:
     single = sorted((name, value) for name, value in snapshot.facts.items() if not isinstance(value, dict | list))
     said = {True: _("yes"), False: _("no")}
     return [(named.get(name, name), said[value] if isinstance(value, bool) else value) for name, value in single]
+
+
+def _strings() -> dict[str, str]:
+    return {
+        "predictions": _("answered suggestions"),
+        "confidence": _("confidence"),
+        "steps": _("steps"),
+    }
 
 
 urlpatterns = [path("projects/<int:project_id>/models", models, name="models")]

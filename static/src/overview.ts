@@ -1,6 +1,6 @@
 // Overview: draws the learning curve, unfolds the labels, and takes in what is new.
 import uPlot from "uplot";
-import "uplot/dist/uPlot.min.css";
+import { colour, namedAxis, shareAxis } from "./shared/chart";
 import { byId, pageData, t } from "./shared/dom";
 import { ago, count, finePercent, percent } from "./shared/format";
 import { listen } from "./shared/live";
@@ -22,8 +22,6 @@ const FRESH_SECONDS = 4; // news that come quicker are taken in together
 let page = pageData<PageData>();
 let chart: uPlot | null = null;
 
-const colour = (name: string): string => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
-
 /** One point for each number of answers, the newest model's, in order. */
 function measured(): Point[] {
   const byAnswers = new Map(page.curve.filter((point) => point.estimate !== null).map((point) => [point.answers, point]));
@@ -39,7 +37,6 @@ function draw(): void {
   place.replaceChildren();
   const lows = points.map((point) => point.low ?? point.estimate ?? 0);
   const least = Math.max(0, Math.floor(Math.min(...lows, page.goal) * 10 - 0.5) / 10);
-  const axis: uPlot.Axis = { stroke: colour("--ink-3"), grid: { stroke: colour("--line"), width: 1 }, ticks: { show: false }, font: `12px ${colour("--font")}` };
   const band = { width: 0, points: { show: false } };
   chart = new uPlot(
     {
@@ -50,8 +47,8 @@ function draw(): void {
       legend: { show: false },
       scales: { x: { time: false }, y: { range: [least, 1] } },
       axes: [
-        { ...axis, label: t("answers"), size: 30, labelSize: 16, labelGap: 0, labelFont: `12px ${colour("--font")}`, values: (_, ticks) => ticks.map((tick) => (Number.isInteger(tick) ? count(tick) : "")) },
-        { ...axis, size: 52, values: (_, ticks) => ticks.map((tick) => percent(tick)) },
+        namedAxis(t("answers"), (_, ticks) => ticks.map((tick) => (Number.isInteger(tick) ? count(tick) : ""))),
+        shareAxis(),
       ],
       series: [
         {},

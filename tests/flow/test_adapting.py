@@ -206,3 +206,24 @@ def test_old_snapshots_arrays_are_dropped_but_not_those_that_somebody_accepted_f
         if pool.has_predictions(project.pk, snapshot.number)
     ]
     assert kept == [1, *range(3, adapting.KEPT + 3)]
+
+
+def test_random_items_are_a_fair_sample_of_what_is_open(project: Project, anna: User) -> None:
+    """Also of those that the margin ranks first: were they left out, the sample's accuracy would flatter the model."""
+    answer(project, anna, range(6))
+    Project.objects.filter(pk=project.pk).update(random_share=0.4)
+    project.refresh_from_db()
+    ranked: list[list[dict[str, Any]]] = []
+    for seed in range(60):
+        snapshot = adapting.adapt(project=project, seed=seed)
+        assert snapshot is not None
+        ranked.append(pool.read_ranking(project.pk, snapshot.number))
+    for asks in ranked:
+        assert sorted(ask["row"] for ask in asks) == list(range(6, 60)), "each open item once"
+    assert snapshot.facts["mix"] == {"margin": 0.6, "typical": 0.0, "random": 0.4, "doubt": 0.0}
+    drawn = np.array([ask["row"] for asks in ranked for ask in asks if ask["code"] == "random"])
+    counts = np.bincount(drawn, minlength=60)[6:]
+    expected = len(drawn) / 54
+    chi_squared = ((counts - expected) ** 2 / expected).sum()
+    assert chi_squared < 85, "54 items: the 99.5 % quantile of chi squared with 53 degrees of freedom is 82"
+    assert 0.33 < len(drawn) / (54 * 60) < 0.47

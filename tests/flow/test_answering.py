@@ -125,7 +125,9 @@ def test_hidden_suggestions_are_not_noted_as_seen(project: Project, anna: User, 
     lease = queueing.hold(item=item, user=anna, tab="", now=NOW)
     lease.top = [[label(project, "yes").pk, 0.75]]
     lease.save()
-    assert answer(project, item, anna, "no").answer.suggested is None
+    kept = answer(project, item, anna, "no").answer
+    assert kept.suggested is None
+    assert (kept.foreseen, kept.foreseen_p) == (label(project, "yes"), 0.75), "to be scored later"
 
 
 def test_answers_are_folded_into_one_waiting_adaptation(project: Project, anna: User) -> None:

@@ -137,8 +137,9 @@ def _imported(path: Path, options: dict[str, Any]) -> tuple[Project, User]:
     oracle = User.objects.create_user("oracle")
     modality = Project.Modality.IMAGE if sniffed.format in ("zip", "image") else Project.Modality.TEXT
     project = Project.objects.create(
-        name=path.stem, modality=modality, created_by=oracle, encoder=options["encoder"], lease_seconds=10**6
-    )
+        name=path.stem, modality=modality, created_by=oracle, encoder=options["encoder"], lease_seconds=10**6,
+        random_share=0,  # the references measure; no question need be spent on it
+    )  # fmt: skip
     Tally.objects.create(project=project)
     Member.objects.create(project=project, user=oracle, role=Role.ADMIN)
     with path.open("rb") as file:
