@@ -37,6 +37,8 @@ SHOTS: list[tuple[str, str, tuple[str, ...]]] = [
     ("label-keys", "/projects/{bank}/label", ("?",)),
     ("label-guidelines", "/projects/{bank}/label", ("g",)),
     ("review", "/projects/{bank}/review", ()),
+    ("quality", "/projects/{bank}/quality", ()),
+    ("doubts", "/projects/{bank}/quality/doubts", ("j",)),
     ("data", "/projects/{bank}/data", ()),
     ("import", "/projects/{bank}/import", ()),
     ("export", "/projects/{bank}/export", ()),
@@ -71,13 +73,15 @@ Project.objects.filter(pk=made["bank"].pk).update(
 for label in Label.objects.filter(project=made["bank"]):
     Label.objects.filter(pk=label.pk).update(name=label.name.replace("_", " ").capitalize())
 people = list(User.objects.order_by("pk"))
+wrong = {{name: project.labels.order_by("position").last() for name, project in made.items()}}
 for name, project in made.items():
     for answers in {rounds!r}:
         with dispatch.held_back():
             open_items = project.items.filter(status="open").order_by("candidate__position", "row")[:answers]
             for k, item in enumerate(open_items.select_related("reference")):
+                label = item.reference.label if k % 17 else wrong[name]  # some answers are mistakes, to be doubted
                 answering.submit(
-                    project=project, item=item, author=people[k % 3], label=item.reference.label, now=timezone.now(),
+                    project=project, item=item, author=people[k % 3], label=label, now=timezone.now(),
                     seconds=2.0 + k % 5,
                 )
         tasks.run(Job.objects.filter(project=project, kind="adapt", state="queued").latest("pk").pk)

@@ -9,8 +9,8 @@ import numpy as np
 from django.db.models import Count, F, Q
 from django.utils.translation import gettext as _
 
-from labeling import doubts, duplicates, overview, suggestions
-from labeling.models import Item, Label, Mark, Project, Snapshot, Status
+from labeling import annotators, doubts, duplicates, evaluation, overview, suggestions
+from labeling.models import Answer, Item, Label, Mark, Project, Purpose, Snapshot, Status
 from metalearning.shares import Share, wilson
 
 MOST_LABELS = 20  # rows and columns of the confusion matrix: as many as can be read at a glance
@@ -48,8 +48,10 @@ def origins(project: Project, snapshot: Snapshot | None) -> list[dict[str, Any]]
     rows = []
     for status, count in counts.items():
         measures = [_measure("reference", referenced[status])] if status in referenced else []
+        if status == Status.ANSWERED:
+            measures += _gold(project)
         if status == Status.OPEN:
-            measures += _estimated(project, snapshot)
+            measures += _asked_at_random(project) + _estimated(project, snapshot)
         rows.append({"origin": status.value, "count": count, "measures": measures})
     return rows
 
@@ -85,6 +87,8 @@ def how(code: str) -> str:
     """How a measure was got, in words."""
     return {
         "reference": _("against the hidden reference labels of the imported file"),
+        "gold": _("on gold items mixed unmarked into people's questions"),
+        "random": _("on items that people were then asked at random"),
         "cross_validation": _("estimated by holding answers back from the model"),
     }.get(code, code)
 
@@ -107,6 +111,22 @@ def _suggestions_against_reference(project: Project, snapshot: Snapshot | None) 
     said = suggestions.of_rows(snapshot, list(truth))
     right = sum(truth[int(row)] == label_id for row, label_id in zip(said.rows, said.label_ids, strict=True))
     return wilson(int(right), len(said))
+
+
+def _gold(project: Project) -> list[dict[str, Any]]:
+    """What people made of the gold items mixed into their questions."""
+    authors = Answer.objects.filter(project=project, purpose=Purpose.GOLD).order_by().values_list("author", flat=True)
+    scores = [annotators.gold_score(project, author) for author in authors.distinct() if author is not None]
+    share = wilson(sum(right for right, _n in scores), sum(n for _right, n in scores))
+    return [_measure("gold", share)] if share is not None and share.count >= FEWEST else []
+
+
+def _asked_at_random(project: Project) -> list[dict[str, Any]]:
+    """Suggestions for items that people were then asked at random: the newest of them."""
+    told = evaluation.predictions(project)
+    right = told.right[told.by("random")][-evaluation.RECENT :]
+    share = wilson(int(right.sum()), len(right))
+    return [_measure("random", share)] if share is not None and share.count >= FEWEST else []
 
 
 def _estimated(project: Project, snapshot: Snapshot | None) -> list[dict[str, Any]]:

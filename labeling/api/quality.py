@@ -21,7 +21,7 @@ from labeling.models import Item, Role
 class MeasureOut(serializers.Serializer):
     """A measured share, in [0, 1], with its 95 % interval."""
 
-    how = serializers.ChoiceField(choices=["reference", "cross_validation"])
+    how = serializers.ChoiceField(choices=["reference", "gold", "random", "cross_validation"])
     estimate = serializers.FloatField()
     low = serializers.FloatField()
     high = serializers.FloatField()

@@ -7,7 +7,7 @@ import pytest
 from django.urls import reverse
 
 from labeling import pool
-from labeling.models import Answer, Candidate, Item, Project, Reference, Snapshot, Status, User
+from labeling.models import Answer, Candidate, Gold, Item, Project, Purpose, Reference, Snapshot, Status, User
 from tests import factories, make
 
 pytestmark = pytest.mark.django_db
@@ -195,3 +195,24 @@ def test_without_a_model_the_pages_say_so() -> None:
     assert "Once there are twenty answers" in client.get(address(made, "quality")).content.decode()
     assert "No answer is in doubt" in client.get(address(made, "doubts")).content.decode()
     assert "No near-duplicates disagree" in client.get(address(made, "duplicates")).content.decode()
+
+
+def test_gold_answers_and_random_questions_measure_too(project: Project) -> None:
+    anna, right = User.objects.get(username="anna"), factories.label(project, 0)
+    for item in items(project)[:6]:
+        Answer.objects.filter(item=item).update(reason="random", foreseen=item.label_id, foreseen_p=0.8)
+    for k, item in enumerate(items(project)[4:10]):
+        Gold.objects.create(
+            project=project, item=item, label=right, source=Gold.Source.HAND, set_by=rita(), created_at=make.NOW
+        )
+        said = right if k else factories.label(project, 1)
+        Answer.objects.create(
+            project=project, item=item, author=anna, label=said, purpose=Purpose.GOLD, created_at=make.NOW,
+            withdrawn_at=None if k > 1 else make.NOW,
+        )  # fmt: skip
+    told = {row["origin"]: row for row in factories.api(rita()).get(address(project, "api_quality")).json()["origins"]}
+    [gold] = told["answered"]["measures"]
+    assert (gold["how"], gold["count"]) == ("gold", 6)
+    assert gold["estimate"] == pytest.approx(5 / 6)
+    [random] = told["open"]["measures"]
+    assert (random["how"], random["count"], random["estimate"]) == ("random", 6, 1.0)
