@@ -117,6 +117,7 @@ def _named() -> dict[str, str]:
         "member": pgettext("missing", "member"),
         "page": pgettext("missing", "page"),
         "project": pgettext("missing", "project"),
+        "rule": pgettext("missing", "rule"),
         "snapshot": pgettext("missing", "snapshot"),
         "upload": pgettext("missing", "upload"),
     }

@@ -17,7 +17,7 @@ from metalearning.shares import wilson
 
 FEWEST = 3  # known texts with the phrase
 LOWEST = 0.4  # lower bound of the precision
-ABOVE_CHANCE = 0.3  # how far that bound must lie above the label's share of all known texts
+ABOVE_CHANCE = 0.3  # how far that bound must lie above the label's share of all known texts; half-way to 1 at most
 EACH = 3  # phrases of one label
 MOST = 30
 COVERED = 0.6  # share of a phrase's texts that better ones of the same label may have already
@@ -82,7 +82,8 @@ def _precise(known: Sequence[tuple[str, int]], having: Mapping[str, list[int]]) 
             continue
         label_id, right = Counter(known[place][1] for place in places).most_common(1)[0]
         share = wilson(right, len(places))
-        if share and share.low >= max(LOWEST, size[label_id] / len(known) + ABOVE_CHANCE):
+        base = size[label_id] / len(known)
+        if share and share.low >= max(LOWEST, min(base + ABOVE_CHANCE, (1 + base) / 2)):
             found.append(Phrase(text, label_id, right, len(places), share.low))
     return found
 

@@ -22,10 +22,10 @@ from metalearning.voices import Voice
 NAME = "rules"
 CHOICES = ((0.0, -2.0), (0.25, -0.5), (0.5, 0.0), (1.0, 0.0))
 """How loud the rules may be, with log-priors. They look at the words that the model looks at too, so never louder."""
-WEIGHT = 0.7
+WEIGHT = 0.5
 """How loud they are while there are too few answers to choose."""
-SHARPNESS = 20.0
-"""Logits per unit of cosine to a name, as where names claim texts (`heads.names_to_text`)."""
+SHARPNESS = 30.0
+"""Logits per unit of cosine to a name."""
 
 
 @dataclass(frozen=True)
@@ -36,8 +36,10 @@ class Config:
     """Of a new rule, in (0, 1)."""
     strength: float = 3.0
     """How many answers that belief is worth."""
-    agreement: float = 12.0
-    """How many answers all items without one may be worth to a rule, at most."""
+    agreement: float = 40.0
+    """How many answers all items without one may be worth to a rule, at most; less the more answers it has."""
+    fading: float = 4.0
+    """Answers to items of the rule after which they are worth half of that."""
     sample: int = 400
     """Items without an answer that are looked at for each rule."""
     rounds: int = 30
@@ -173,7 +175,9 @@ def _evidence(
         several = np.flatnonzero(np.diff(fired.indptr) > 1)
         fired, known = fired[several], known[several]
     spoken = np.asarray(fired.sum(axis=0)).ravel()
-    worth = np.minimum(1.0, config.agreement / np.maximum(spoken, 1))
+    answered = np.asarray(votes.fired[answers.rows].sum(axis=0)).ravel()
+    most = config.agreement / (1 + answered / config.fading)
+    worth = np.minimum(1.0, most / np.maximum(spoken, 1))
     least = np.ones(fired.shape[0])
     np.minimum.at(least, np.repeat(np.arange(fired.shape[0]), np.diff(fired.indptr)), worth[fired.indices])
     return _Evidence(fired, known, least)

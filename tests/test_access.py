@@ -24,7 +24,7 @@ from drf_spectacular.generators import SchemaGenerator
 from PIL import Image
 
 from labeling import checkpoints, live
-from labeling.flow import answering, joining, receiving
+from labeling.flow import answering, joining, receiving, ruling
 from labeling.models import BadRow, Batch, Export, Item, Job, Mark, Member, Project, Role, User
 from tests import factories, make
 
@@ -76,6 +76,10 @@ def _two_checkpoints(world: World) -> dict[str, Any]:
     return {"first": world.ids["checkpoint_id"], "second": world.ids["other_checkpoint_id"]}
 
 
+def _rule(world: World) -> dict[str, Any]:
+    return {"label": world.ids["label_id"], "kind": "keyword", "text": "card"}
+
+
 def _revoke(world: World) -> dict[str, Any]:
     return {"do": "revoke", "invitation": world.ids["invitation_id"]}
 
@@ -119,6 +123,18 @@ TABLE = (
     Door("POST", "api_labels", ADMIN, 201, lambda world: {"name": "new"}),
     Door("PATCH", "api_label", ADMIN, 200, lambda world: {"name": "renamed"}),
     Door("DELETE", "api_label", ADMIN, 200),
+    # Rules
+    Door("GET", "rules", REVIEWER),
+    Door("GET", "api_rules", REVIEWER),
+    Door("POST", "api_rules", REVIEWER, 201, lambda world: _rule(world) | {"text": "another"}),
+    Door("POST", "api_rule_preview", REVIEWER, 200, lambda world: _rule(world)),
+    Door("GET", "api_rule_proposals", REVIEWER),
+    Door("GET", "api_rule_file", REVIEWER),
+    Door("POST", "api_rule_file", REVIEWER, 200, lambda world: {"rules": []}),
+    Door("PATCH", "api_rule", REVIEWER, 200, lambda world: {"active": False}),
+    Door("DELETE", "api_rule", REVIEWER, 204),
+    Door("POST", "api_rule_restore", REVIEWER),
+    Door("GET", "api_rule_items", REVIEWER),
     # People
     Door("GET", "people", ADMIN),
     Door("POST", "people", ADMIN, 302, _revoke, form=True),
@@ -263,6 +279,12 @@ def world(db: None) -> World:
         "export_id": _export(project).pk,
         "checkpoint_id": checkpoints.keep(b"one", name="One", origin="shipped", created_at=make.NOW).pk,
         "other_checkpoint_id": checkpoints.keep(b"two", name="Two", origin="shipped", created_at=make.NOW).pk,
+        "rule_id": ruling.make(
+            project=project,
+            by=owner,
+            values={"label": factories.label(project, 1), "kind": "keyword", "text": "long"},
+            now=timezone.now(),
+        ).pk,
     }
     return world
 
@@ -409,6 +431,7 @@ def _name_of(path: str) -> str:
         "batch",
         "export",
         "checkpoint",
+        "rule",
     ):
         filled = filled.replace(f"{name}_id", "1")
     return str(resolve(filled.removesuffix("/") or "/").url_name)

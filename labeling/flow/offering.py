@@ -14,7 +14,7 @@ from django.utils.translation import gettext as _
 
 from labeling import dispatch
 from labeling.errors import BadField, Conflict
-from labeling.models import Acceptance, Answer, Item, Job, Label, Mark, Project, Reference, Snapshot
+from labeling.models import Acceptance, Answer, Item, Job, Label, Mark, Project, Reference, Rule, Snapshot
 
 MOST_LABELS = 2_000
 # Keys that the labelling page uses itself unless the person has remapped them.
@@ -166,6 +166,7 @@ def _next_position(project: Project) -> int:
 def _is_used(label: Label) -> bool:
     """Whether a row names the label, or a prediction may: then its position must not be given to another."""
     by_rows = (
+        Rule.objects.filter(label=label),
         Answer.objects.filter(label=label),
         Answer.objects.filter(suggested=label),
         Item.objects.filter(label=label),

@@ -59,7 +59,7 @@ def make(*, project: Project, by: User, values: Mapping[str, Any], now: datetime
         Project.objects.select_for_update().get(pk=project.pk)
         if Rule.objects.filter(project=project, deleted_at=None).count() >= MOST_RULES:
             raise BadField("text", _("A project has at most %(most)s rules. Delete some.") % {"most": MOST_RULES})
-        _set(rule, values)
+        fill(rule, values)
         _refuse_twin(rule)
         rule.save()
         _vote_anew(project)
@@ -74,7 +74,7 @@ def change(*, rule: Rule, values: Mapping[str, Any], now: datetime) -> Rule:
             raise Conflict(_("This rule has been deleted meanwhile."))
         if any(name != "active" for name in values):
             before = {name: getattr(locked, name) for name in ("label", "kind", *EXPORTED[1:], "item")}
-            _set(locked, before | dict(values))
+            fill(locked, before | dict(values))
             _refuse_twin(locked)
         if "active" in values:
             locked.off_at = None if values["active"] else (locked.off_at or now)
@@ -144,8 +144,8 @@ def take(*, project: Project, by: User, file: Any, now: datetime) -> Taken:
     return Taken(made, known, left)
 
 
-def _set(rule: Rule, values: Mapping[str, Any]) -> None:
-    """Set what the rule's kind needs, empty what it does not, and refuse what cannot be matched."""
+def fill(rule: Rule, values: Mapping[str, Any]) -> None:
+    """Set what the rule's kind needs and empty the rest, without saving. Raises BadField for what cannot be matched."""
     rule.label, rule.kind = values["label"], values["kind"]
     of_column, similar = rule.kind == Rule.Kind.COLUMN, rule.kind == Rule.Kind.SIMILAR
     rule.text = "" if similar else str(values.get("text") or "").strip()

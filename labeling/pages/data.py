@@ -11,7 +11,7 @@ from django.urls import path, reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_safe
 
-from labeling import access, browsing
+from labeling import access, browsing, rulebook, suggestions
 from labeling.flow import answering
 from labeling.models import Item, Label, Member, Project, Role, Status
 from labeling.pages.gate import context, members
@@ -65,6 +65,7 @@ def item(request: HttpRequest, member: Member, item_id: int) -> HttpResponse:
         item=found,
         image=reverse("item_image", args=[project.pk, found.pk]) if found.image else None,
         suggestion=_suggestion(suggested, labels),
+        spoken=rulebook.spoken(suggestions.latest(project), [found.row]).get(found.row, []),
         flags=browsing.flags_of([found]).get(found.pk, []),
         history=[event | {"words": _words(event)} for event in answering.history(found)],
         metadata=[(name, value) for name, value in found.metadata.items()],

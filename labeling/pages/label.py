@@ -85,6 +85,8 @@ def _strings() -> dict[str, str]:
         # The item and its labels
         "accept_this": _("Accept “%(label)s”"),
         "calibrated": _("Calibrated: of suggestions that are this sure, about %(p)s are right."),
+        "rule": _("rule: %(says)s"),
+        "rule_against": _("rule: %(says)s → %(label)s"),
         "item_number": _("item %(number)s"),
         "image_number": _("Image, item %(number)s"),
         "find_among": _("Find among %(count)s labels…"),

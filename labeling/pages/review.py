@@ -116,6 +116,8 @@ def _strings() -> dict[str, str]:
         "flag": _("%(who)s flagged it: %(note)s"),
         "reject": _("%(who)s rejected %(label)s"),
         "no label matches": _("No label matches."),
+        "rule": _("rule: %(says)s"),
+        "rule against": _("rule: %(says)s → %(label)s"),
         "pending": _("Wait until the last change is saved."),
         "cannot undo": _("There is nothing to take back here."),
         "image": _("Image %(name)s"),

@@ -19,6 +19,7 @@ from labeling.pages import (
     project_new,
     quality,
     review,
+    rules,
     session,
     settings,
 )
@@ -38,6 +39,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     *quality.urlpatterns,
     *disagreements.urlpatterns,
     *annotators.urlpatterns,
+    *rules.urlpatterns,
     *export.urlpatterns,
     *label.urlpatterns,
     *live.urlpatterns,

@@ -19,6 +19,7 @@ PAGES = (
     ("label", pgettext_lazy("to give labels", "Label"), Role.ANNOTATOR),
     ("review", _("Review"), Role.REVIEWER),
     ("quality", _("Quality"), Role.REVIEWER),
+    ("rules", _("Rules"), Role.REVIEWER),
     ("data", _("Data"), Role.REVIEWER),
     ("import", _("Import"), Role.ADMIN),
     ("export", _("Export"), Role.REVIEWER),

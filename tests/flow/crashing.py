@@ -20,9 +20,9 @@ from django.core.files.base import ContentFile
 from django.core.management import call_command
 from django.utils import timezone
 
-from labeling import dispatch, formats, jobs, tasks
-from labeling.flow import exporting, founding, importing, receiving
-from labeling.models import Answer, Export, Item, Job, Project, User
+from labeling import blobs, dispatch, formats, jobs, tasks, votes
+from labeling.flow import exporting, founding, importing, receiving, ruling
+from labeling.models import Answer, Export, Item, Job, Project, Rule, User
 
 
 class Loud(jobs.Progress):
@@ -73,6 +73,31 @@ def run(job_id: int) -> None:
     say({"state": job.state, "error": job.error, "result": job.result, "kept": kept()})
 
 
+def rule() -> None:
+    """A rule, and the job in which it votes; no embedding, which comes before elsewhere."""
+    project = Project.objects.get()
+    values = {"label": project.labels.first(), "kind": "regex", "text": "[05]$"}
+    ruling.make(project=project, by=User.objects.get(), values=values, now=timezone.now())
+    say(Job.objects.get(kind=Job.Kind.VOTE).pk)
+
+
+def voted() -> None:
+    """How many rows the rule has voted on, and on which it spoke."""
+    rule, count = Rule.objects.get(), Item.objects.count()
+    signed = {rule.pk: votes.signature(rule)}
+    fired = votes.read(rule.project_id, signed, count)[rule.pk].nonzero()[0]
+    texts = Item.objects.filter(row__in=fired.tolist()).values_list("text", flat=True)
+    files = len(blobs.names(f"projects/{rule.project_id}/rules"))
+    say(
+        {
+            "reach": votes.reach(rule.project_id, signed)[rule.pk],
+            "ends": sorted({t[-1] for t in texts}),
+            "n": len(fired),
+            "files": files,
+        }
+    )
+
+
 def kept() -> dict[str, object]:
     """What there is now."""
     rows = list(Item.objects.order_by("row").values_list("row", flat=True))
@@ -90,5 +115,8 @@ def kept() -> dict[str, object]:
 if __name__ == "__main__":
     importing.BATCH = 100
     exporting.BATCH = 100
+    ruling.WINDOW, ruling.SAVE_SECONDS = 100, 0.0
     with dispatch.held_back():
-        {"begin": begin, "export": export, "run": run}[sys.argv[1]](*map(int, sys.argv[2:]))
+        {"begin": begin, "export": export, "run": run, "rule": rule, "voted": voted}[sys.argv[1]](
+            *map(int, sys.argv[2:])
+        )

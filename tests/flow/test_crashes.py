@@ -89,3 +89,17 @@ def test_what_was_killed_is_finished_by_the_next_run_and_nothing_is_doubled(envi
     assert (exported["state"], exported["result"]["rows"]) == ("done", ROWS)
     assert exported["kept"] == whole | {"exported": exported["result"]["size"]}
     assert exported["result"]["size"] > 100 * ROWS
+
+
+@pytest.mark.parametrize("environment", ["sqlite"], indirect=True)
+def test_votes_whose_job_was_killed_go_on_behind_the_last_that_were_stored(environment: dict[str, str]) -> None:
+    imported, _second = lines(environment, "begin", 2_000, 2)
+    lines(environment, "run", imported)
+    [job] = lines(environment, "rule")
+    kill_after(environment, 8, "run", job)
+    before = lines(environment, "voted")[-1]
+    assert 700 <= before["reach"] < 2_000
+    told = lines(environment, "run", job)
+    assert told[-1]["state"] == "done", told[-1]
+    assert len(told) - 1 == (2_000 - before["reach"]) // 100
+    assert lines(environment, "voted") == [{"reach": 2_000, "ends": ["0", "5"], "n": 400, "files": 1}]

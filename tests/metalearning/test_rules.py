@@ -91,9 +91,9 @@ def test_em_comes_to_rest_where_brute_force_finds_the_best(seed: int, labels: in
     model = learn(fired, labels, rows, label_ids, guess=guess[unanswered], guessed=unanswered, config=config)
     share = novelty(fired)
     spoken = table[unanswered].sum(axis=0)
+    most = [2.0 / (1 + table[rows, rule].sum() / config.fading) / max(spoken[rule], 1) for rule in range(count)]
     weight = {
-        row: min([min(1.0, 2.0 / max(spoken[rule], 1)) for rule in range(count) if table[row, rule]], default=1.0)
-        for row in unanswered
+        row: min([min(1.0, most[rule]) for rule in range(count) if table[row, rule]], default=1.0) for row in unanswered
     }
     prior = np.full((count, labels), config.strength * (1 - config.precision) / (labels - 1))
     prior[np.arange(count), rule_labels] = config.strength * config.precision

@@ -47,6 +47,7 @@ class Command(BaseCommand):
         parser.add_argument("--no-names", action="store_true", help="Hide what the labels are called from the model.")
         parser.add_argument("--strategy", default="auto", choices=["auto", "margin", "typical", "random"])
         parser.add_argument("--learner", default="recipe", choices=["recipe", "lr"])
+        parser.add_argument("--rules", default="", help="A JSON file of rules, as the rules page exports them.")
         parser.add_argument("--encoder", default="", help="An encoder by name; chosen from the items otherwise.")
         parser.add_argument("--apart", action="store_true", help="Already in a process of its own; not for people.")
 
@@ -54,6 +55,8 @@ class Command(BaseCommand):
         path = Path(options["data"])
         if not path.is_file():
             raise CommandError(f"There is no file {path}. Give --data the path of a file with labels.")
+        if options["rules"] and not Path(options["rules"]).is_file():
+            raise CommandError(f"There is no file {options['rules']}. Export one on the rules page of a project.")
         if not options["apart"]:
             self._in_a_process_apart(options)
             return
@@ -74,10 +77,21 @@ class Command(BaseCommand):
         if process.returncode:
             raise CommandError("The simulation ended early; the reason is above.", returncode=process.returncode)
 
+    def _rule(self, project: Project, oracle: User, path: Path) -> None:
+        """Make the file's rules and let them vote; what does not fit these labels is told and left out."""
+        from labeling.flow import ruling
+
+        taken = ruling.take(project=project, by=oracle, file=_read_rules(path), now=timezone.now())
+        for why in taken.left:
+            self.stderr.write(why)
+        ruling.vote(project)
+
     def _simulate(self, path: Path, options: dict[str, Any]) -> None:
         from labeling.flow import adapting, queueing
 
         project, oracle = _imported(path, options)
+        if options["rules"]:
+            self._rule(project, oracle, Path(options["rules"]))
         truth = dict(Reference.objects.filter(item__project=project).values_list("item__row", "label_id"))
         answers = 0
         while True:
@@ -103,10 +117,17 @@ class Command(BaseCommand):
             answers += given
 
 
+def _read_rules(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise CommandError(f"{path} is no JSON: {error}. Export the rules anew.") from error
+
+
 def _again(options: dict[str, Any]) -> list[str]:
     """The options as a command line."""
     words: list[str] = []
-    for name in ("data", "answers", "batch", "seed", "limit", "strategy", "learner", "encoder"):
+    for name in ("data", "answers", "batch", "seed", "limit", "strategy", "learner", "encoder", "rules"):
         if options[name] not in (None, ""):
             words += [f"--{name}", str(options[name])]
     return [*words, *(["--no-names"] if options["no_names"] else [])]

@@ -14,6 +14,7 @@ export interface Suggestion {
   confidence: number; // in [0, 1], calibrated
   snapshot: number;
   top: [number, number][]; // label id and probability, likeliest first
+  rules?: { rule: number; label: number; says: string }[]; // what spoke of the item
 }
 
 export interface NextItem {

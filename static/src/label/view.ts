@@ -67,6 +67,7 @@ export class View {
     this.showBody(item);
     this.showFacts(item);
     this.showLabels(item.suggestion);
+    this.showSpoken(item.suggestion);
   }
 
   /** Show in place of the item why there is none, and what can be done. */
@@ -109,6 +110,16 @@ export class View {
     if (item.name) facts.unshift([t("file_name"), item.name]);
     byId("facts").hidden = facts.length === 0;
     byId("facts-list").replaceChildren(...facts.flatMap(([name, value]) => [h("dt", { dir: "auto" }, name ?? ""), h("dd", { dir: "auto" }, value ?? "")]));
+  }
+
+  /** The rules that spoke of the item; the label too where it is another than the suggested one. */
+  private showSpoken(suggestion: Suggestion | null): void {
+    const words = (suggestion?.rules ?? []).map(({ label, says }) => {
+      const name = this.labels.find((other) => other.id === label)?.name ?? "";
+      return label === suggestion?.label ? t("rule", { says }) : t("rule_against", { says, label: name });
+    });
+    byId("spoken").hidden = words.length === 0;
+    byId("spoken").textContent = words.join(" · ");
   }
 
   private showLabels(suggestion: Suggestion | null): void {

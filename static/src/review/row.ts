@@ -27,7 +27,7 @@ export function draw(row: Row, act: (row: Row, what: Act) => void): void {
   row.element.dataset["item"] = String(suggestion.item.id);
   row.element.replaceChildren(
     h("td", { role: "gridcell" }, content(row)),
-    h("td", { role: "gridcell" }, verdict(suggestion)),
+    h("td", { role: "gridcell" }, verdict(suggestion), ...suggestion.rules.map((rule) => h("div", { class: "small soft rule-said", dir: "auto" }, ruleWords(rule, suggestion.label)))),
     h("td", { role: "gridcell", class: "runner soft num" }, runnerUp(suggestion)),
     h("td", { role: "gridcell" }, h("div", { class: "actions" }, note(row), ...buttons(row, act))),
   );
@@ -63,6 +63,11 @@ function verdict({ state, label, confidence, given }: Suggestion): HTMLElement {
   if (state === "open") return h("span", { class: "chip model num" }, h("b", {}, h("bdi", {}, nameOf(label))), sure(confidence));
   if (state === "rejected") return h("span", { class: "chip warn num" }, "✕ ", h("s", {}, h("bdi", {}, nameOf(label))), sure(confidence));
   return h("span", { class: state === "imported" ? "chip imported" : "chip human" }, "✓ ", h("b", {}, h("bdi", {}, nameOf(given?.label ?? label))));
+}
+
+/** What a rule said; the label too where it is another than the suggested one. */
+function ruleWords({ label, says }: Suggestion["rules"][number], suggested: number): string {
+  return label === suggested ? t("rule", { says }) : t("rule against", { says, label: nameOf(label) });
 }
 
 function runnerUp({ runner_up, runner_up_confidence, state, given, label, confidence }: Suggestion): HTMLElement | null {

@@ -63,6 +63,7 @@ export interface Suggestion {
   runner_up_confidence: number | null;
   state: State;
   given: Given | null;
+  rules: { rule: number; label: number; says: string }[]; // what spoke of the item
 }
 
 interface PageData {
