@@ -65,7 +65,8 @@ def rank(
       (facility location; compare TypiClust, Hacohen et al. 2022). Where nothing is predicted "margin" means this too.
     - "random": uniformly drawn.
     """
-    available = np.unique(available)
+    if np.any(np.diff(available) <= 0):  # looking is quick; sorting a million is not
+        available = np.unique(available)
     if strategy == "margin" and np.all(prediction.label_id[available] == NO_LABEL):
         strategy = "typical"
     order: Callable[[], Rows] = {
@@ -80,14 +81,16 @@ def _by_margin(pool: Pool, prediction: Prediction, available: Rows, count: int, 
     """Batch after batch from a shortlist of the least sure: fair and new items first, then fair ones, then any."""
     shortlist = _least_sure(prediction.margin, available, 4 * count + 20 * batch)
     label_id = prediction.label_id[shortlist]
-    share = -(-batch // max(len(np.unique(prediction.label_id[available])), 1))
+    kinds = int(np.count_nonzero(np.bincount(prediction.label_id[available] - NO_LABEL)))
+    share = -(-batch // max(kinds, 1))
     x = pool.vectors(shortlist)
     remaining = list(range(len(shortlist)))
     chosen: list[int] = []
     while remaining and len(chosen) < count:
         taken = _one_batch(remaining, label_id, x, share, min(batch, count - len(chosen)))
         chosen += taken
-        remaining = [place for place in remaining if place not in set(taken)]
+        gone = set(taken)
+        remaining = [place for place in remaining if place not in gone]
     return shortlist[chosen]
 
 
@@ -98,16 +101,19 @@ def _one_batch(
     shares: Counter[int] = Counter()
     repeated: list[int] = []
     unfair: list[int] = []
-    for place in remaining:
+    left = x[remaining]
+    nearest = np.full(len(left), -1, dtype=np.float32)  # cosine to the nearest of those taken
+    for number, place in enumerate(remaining):
         if len(taken) == size:
             return taken
-        if taken and float((x[taken] @ x[place]).max()) >= DUPLICATE:
+        if nearest[number] >= DUPLICATE:
             repeated.append(place)
         elif shares[int(label_id[place])] >= share:
             unfair.append(place)
         else:
             taken.append(place)
             shares[int(label_id[place])] += 1
+            nearest = np.maximum(nearest, left @ x[place])
     return (taken + unfair + repeated)[:size]
 
 
