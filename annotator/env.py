@@ -64,6 +64,17 @@ VARIABLES = (
     Variable("ANNOTATOR_TEXT_ENCODER", "auto", "`auto`, `minilm`, `multilingual` or `sentence-transformers:NAME`."),
     Variable("ANNOTATOR_IMAGE_ENCODER", "auto", "`auto`, `efficientnet-lite0` or `pixels`."),
     Variable("ANNOTATOR_MAX_UPLOAD_MB", "2048", "Largest upload in megabytes."),
+    Variable(
+        "ANNOTATOR_KEPT_STATES",
+        "20000",
+        "Items of a project, the first ones, of which the encoder's hidden states are kept (10 to 50 KB each) so that"
+        " it learns faster; the others are read anew each time. `0`: none.",
+    ),
+    Variable(
+        "ANNOTATOR_TUNED_ITEMS",
+        "100000",
+        "Items up to which a project's encoder learns from its answers, in the background. `0`: never.",
+    ),
 )
 
 
@@ -84,6 +95,8 @@ class Environment:
     text_encoder: str
     image_encoder: str
     max_upload_mb: int
+    kept_states: int
+    tuned_items: int
 
     @property
     def redis_client_url(self) -> str:
@@ -114,6 +127,8 @@ def read(environ: Mapping[str, str] = os.environ) -> Environment:
         text_encoder=_encoder(values, "ANNOTATOR_TEXT_ENCODER", ("auto", "minilm", "multilingual")),
         image_encoder=_encoder(values, "ANNOTATOR_IMAGE_ENCODER", ("auto", "efficientnet-lite0", "pixels")),
         max_upload_mb=_positive(values, "ANNOTATOR_MAX_UPLOAD_MB"),
+        kept_states=_count(values, "ANNOTATOR_KEPT_STATES"),
+        tuned_items=_count(values, "ANNOTATOR_TUNED_ITEMS"),
     )
 
 
@@ -130,6 +145,12 @@ def _flag(values: Mapping[str, str], name: str) -> bool:
 def _positive(values: Mapping[str, str], name: str) -> int:
     if not values[name].isdigit() or int(values[name]) == 0:
         raise BadSetting(name, values[name], "give a whole number above 0.")
+    return int(values[name])
+
+
+def _count(values: Mapping[str, str], name: str) -> int:
+    if not values[name].isdigit():
+        raise BadSetting(name, values[name], "give a whole number, 0 or more.")
     return int(values[name])
 
 

@@ -1,18 +1,21 @@
 """Bench: an encoder whose top layers learn from the answers, against the same recipe on frozen vectors, one thread.
 
-    python -m bench.encoder_adaptation fewshot   accuracy of the unlabelled items at k answers per label, seven tasks
+    python -m bench.encoder_adaptation    accuracy of the unlabelled items at k answers per label, seven tasks
 
-The data is looked for in ANNOTATOR_DEV_DATA (default: `shared/data` beside the repository). Hidden states are kept in a
-folder for temporary files between runs.
+What is tuned, weighed and added is what the product does after so many answers. A cell that was measured is not
+measured again (`--fresh` forgets them), so that a run can be broken off. The data is looked for in ANNOTATOR_DEV_DATA
+(default: `shared/data` beside the repository); hidden states and cells are kept in a folder for temporary files.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,8 +25,14 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "annotator.settings")
 import numpy as np
 
 from bench.recipe import DATA, words
+from metalearning import opinions, tuning
+from metalearning.adapt import adapt
+from metalearning.baselines import logistic_regression
+from metalearning.calibration import expected_calibration_error
 from metalearning.graph import neighbour_graph
 from metalearning.pool import Pool
+from metalearning.predict import predict
+from metalearning.voices import Voice
 
 CACHE = Path(tempfile.gettempdir()) / "annotator-bench-states"
 DOMAINS = DATA / "clinc150.domains.json"
@@ -63,12 +72,6 @@ TASKS: dict[str, tuple[str, Callable[[str], str | None], int]] = {
 """The file, what its labels are called here (None: left out), and how many rows are drawn."""
 
 
-def tasks(encoder: str = "minilm", chosen: str = "") -> Iterator[Task]:
-    for name, (file, rename, most) in TASKS.items():
-        if chosen in name:
-            yield task(name, file, rename, most, encoder)
-
-
 def task(name: str, file: str, rename: Callable[[str], str | None], most: int, encoder: str) -> Task:
     source = DATA / f"{file}.jsonl"
     if not source.exists():
@@ -102,3 +105,101 @@ def tunable(name: str):
     from labeling import encoders
 
     return encoders.get(name)
+
+
+def cell(task: Task, encoder: str, k: int, seed: int) -> dict[str, float]:
+    """One draw of k answers per label: accuracies on all other items in points, and what it cost."""
+    network = tunable(encoder)
+    rng = np.random.default_rng(seed)
+    order = rng.permutation(len(task.label_ids))
+    rows = np.concatenate([order[task.label_ids[order] == c][:k] for c in range(len(task.names))])
+    rows.sort()
+    voice, costs = tuned(task, network, rows, seed)
+    label_ids, count = task.label_ids[rows], len(task.names)
+    plain = logistic_regression(task.pool, rows, label_ids, count)
+    frozen = adapt(task.pool, task.names, rows, label_ids, count, generator=np.random.default_rng(seed))
+    both = adapt(task.pool, task.names, rows, label_ids, count, generator=np.random.default_rng(seed), voices=[voice])
+    found: dict[str, float] = {"answers": len(rows), "weight": both.voices[0].weight, **costs}
+    rest = np.setdiff1d(np.arange(len(task.label_ids)), rows)
+    found["alone"] = 100 * float((voice.logits(rest).argmax(1) == task.label_ids[rest]).mean())
+    for name, adaptation in (("lr", plain), ("frozen", frozen), ("tuned", both)):
+        told = predict(adaptation, task.pool)
+        right = told.label_id[rest] == task.label_ids[rest]
+        found[name] = 100 * float(right.mean())
+        found[f"{name} ece"] = 100 * expected_calibration_error(told.confidence[rest], right)
+    return found
+
+
+def tuned(task: Task, network, rows: np.ndarray, seed: int) -> tuple[Voice, dict[str, float]]:
+    """The voice of an encoder tuned to these answers, and the CPU seconds of each part."""
+    rng = np.random.default_rng([seed, len(rows)])
+    lesson = tuning.Lesson([task.states[row] for row in rows], task.label_ids[rows], task.name_states)
+    began = time.process_time()
+    unseen = tuning.held_out(network.finish, network.top(), lesson, rng)
+    held_out = time.process_time()
+    params = tuning.tune(network.finish, network.top(), lesson, rng)
+    learned = time.process_time()
+    vectors = tuning.embed(network.finish, params, task.states)
+    said = tuning.judge(network.finish, params, lesson, vectors.mean(axis=0))(vectors)
+    costs = {
+        "held-out s": held_out - began,
+        "adapt s": learned - held_out,
+        "re-embed s per 1000": 1000 * (time.process_time() - learned) / len(task.states),
+    }
+    told = opinions.Opinions(np.arange(len(task.names)), opinions.kept(said), rows, unseen)
+    return opinions.voice(told, rows, range(len(task.names)), len(task.states)), costs
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--encoder", default="minilm")
+    parser.add_argument("--draws", type=int, default=3)
+    parser.add_argument("--task", default="", help="only those whose name contains this")
+    parser.add_argument("--fresh", action="store_true", help="measure again what was measured before")
+    options = parser.parse_args()
+    measured = CACHE / f"cells-{options.encoder}.jsonl"
+    if options.fresh:
+        measured.unlink(missing_ok=True)
+    wanted = [(name, k, draw) for draw in range(options.draws) for name in TASKS for k in (5, 10, 20)]
+    known = cells(measured)
+    loaded: dict[str, Task] = {}
+    for name, k, draw in wanted:
+        if options.task not in name or (name, k, draw) in known:
+            continue
+        loaded[name] = loaded.get(name) or task(name, *TASKS[name], options.encoder)
+        found = cell(loaded[name], options.encoder, k, draw)
+        with measured.open("a") as file:
+            file.write(json.dumps({"task": name, "k": k, "draw": draw, **found}) + "\n")
+    report(cells(measured), [one for one in wanted if options.task in one[0]])
+
+
+def cells(path: Path) -> dict[tuple[str, int, int], dict[str, float]]:
+    found = {}
+    for line in path.read_text().splitlines() if path.exists() else ():
+        one = json.loads(line)
+        found[one.pop("task"), one.pop("k"), one.pop("draw")] = one
+    return found
+
+
+def report(known: dict[tuple[str, int, int], dict[str, float]], wanted: list[tuple[str, int, int]]) -> None:
+    names = list(dict.fromkeys(name for name, _, _ in wanted))
+    for k in (5, 10, 20):
+        means = {}
+        for name in names:
+            of_task = [known[one] for one in wanted if one[:2] == (name, k)]
+            means[name] = {key: float(np.mean([one[key] for one in of_task])) for key in of_task[0]}
+            told = "  ".join(f"{key} {value:.1f}" for key, value in means[name].items() if key != "weight")
+            print(f"{name:18s} k={k:2d}  {told}  weights {[one['weight'] for one in of_task]}")
+        gains = np.array([of["tuned"] - of["frozen"] for of in means.values()])
+        drawn = np.random.default_rng(0).choice(gains, (2000, len(gains))).mean(axis=1)  # bootstrap over the tasks
+        low, high = np.percentile(drawn, [2.5, 97.5])
+        columns = {
+            key: float(np.mean([of[key] for of in means.values()])) for key in ("lr", "frozen", "alone", "tuned")
+        }
+        told = "  ".join(f"{key} {value:.1f}" for key, value in columns.items())
+        print(f"mean of {len(gains)} tasks k={k:2d}  {told}")
+        print(f"  gain {gains.mean():+.2f} [{low:.2f}, {high:.2f}]  tasks won {(gains > 0).sum()}")
+
+
+if __name__ == "__main__":
+    main()

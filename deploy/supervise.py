@@ -144,6 +144,10 @@ def _workers(options: Options, environ: Mapping[str, str]) -> list[Child]:
     # Processes, not threads: only a process can be ended in the middle of a job.
     worker = [*celery, "worker", "--pool", "prefork", "--concurrency", "2", "--loglevel", "WARNING"]
     worker += ["--without-gossip", "--without-mingle", "--without-heartbeat"]
+    # What takes minutes has a worker of its own, last in line for the processor: no quick round waits for it.
+    slow = [*_polite(), *celery, "worker", "--queues", "slow", "--hostname", "slow@%h", "--pool", "prefork"]
+    slow += ["--concurrency", "1", "--loglevel", "WARNING"]
+    slow += ["--without-gossip", "--without-mingle", "--without-heartbeat"]
     beat = [*celery, "beat", "--loglevel", "WARNING", "--pidfile", ""]
     web = [python, "-m", "granian", "--interface", "asginl", "--workers", "2", "--respawn-failed-workers"]
     web += ["--host", options.host, "--port", str(options.port), "--log-level", "warning"]
@@ -151,8 +155,14 @@ def _workers(options: Options, environ: Mapping[str, str]) -> list[Child]:
     return [
         Child("web", "web server", web, environ, logs / "web.log"),
         Child("worker", "worker", worker, environ, logs / "worker.log"),
+        Child("slow", "worker for slow jobs", slow, environ, logs / "slow.log"),
         Child("beat", "job clock", beat, environ, logs / "beat.log"),
     ]
+
+
+def _polite() -> list[str]:
+    nice = shutil.which("nice")
+    return [nice, "-n", "10"] if nice else []
 
 
 def _start_broker(child: Child, socket_path: Path, reaper: Reaper, stop: StopSwitch) -> None:

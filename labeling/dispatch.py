@@ -25,7 +25,10 @@ logger = logging.getLogger(__name__)
 TASK = "labeling.tasks.run"
 SILENT_AFTER = timedelta(seconds=20)  # a running job whose worker has not been heard for so long is taken for dead
 MOST_ATTEMPTS = 8  # a job whose worker ended so often is given up
-COALESCED = (Job.Kind.EMBED, Job.Kind.ADAPT, Job.Kind.VOTE)
+COALESCED = (Job.Kind.EMBED, Job.Kind.ADAPT, Job.Kind.VOTE, Job.Kind.TUNE)
+SLOW = (Job.Kind.TUNE,)  # minutes, and nobody waits for them: they have workers of their own, so that nothing else does
+QUICK_QUEUE, SLOW_QUEUE = "celery", "slow"
+SLOW_AGAIN_SECONDS, BEAT_SECONDS = 60, 5  # what waits for a slow worker is sent again less often than the clock beats
 
 _held_back: ContextVar[bool] = ContextVar("held_back", default=False)
 
@@ -33,8 +36,8 @@ _held_back: ContextVar[bool] = ContextVar("held_back", default=False)
 def start(project: Project, kind: str, arguments: dict[str, Any] | None = None, by: User | None = None) -> Job:
     """Queue a job, to be sent when the transaction around it commits.
 
-    Embedding, adapting and applying rules are coalesced: where one is waiting already, that one is returned, and what
-    was asked for in between is folded into it.
+    Embedding, adapting, applying rules and tuning are coalesced: where one is waiting already, that one is returned,
+    and what was asked for in between is folded into it.
     """
     if kind in COALESCED and (waiting := _waiting(project, kind)):
         return waiting
@@ -53,7 +56,7 @@ def start(project: Project, kind: str, arguments: dict[str, Any] | None = None, 
         if waiting := _waiting(project, kind):
             return waiting
         raise
-    transaction.on_commit(partial(send, job.pk), robust=True)
+    transaction.on_commit(partial(send, job.pk, *slowly(kind)), robust=True)
     return job
 
 
@@ -67,28 +70,38 @@ def held_back() -> Iterator[None]:
         _held_back.reset(token)
 
 
-def send(job_id: int) -> None:
+def send(job_id: int, queue: str = QUICK_QUEUE) -> None:
     """Hand a job's number to the broker. Where the broker is away, `resend` does it later."""
     if _held_back.get():
         return
     try:
-        current_app.send_task(TASK, args=[job_id])
+        current_app.send_task(TASK, args=[job_id], queue=queue)
     except (OperationalError, ConnectionError, OSError) as error:
         logger.warning("job %s could not be sent now (%s); it will be sent again", job_id, error)
 
 
 def resend() -> int:
     """Send again what nobody claimed, and what a worker that died had claimed. Returns how many."""
-    silent = timezone.now() - SILENT_AFTER
+    now = timezone.now()
+    silent = now - SILENT_AFTER
     _give_up(silent)
     lost = Job.objects.filter(
-        Q(state=Job.State.QUEUED, created_at__lt=timezone.now() - timedelta(seconds=4))
+        Q(state=Job.State.QUEUED, created_at__lt=now - timedelta(seconds=4))
         | Q(state=Job.State.RUNNING, heartbeat_at__lt=silent)
     )
-    ids = list(lost.order_by("pk").values_list("pk", flat=True))
-    for job_id in ids:
-        send(job_id)
-    return len(ids)
+    sent = 0
+    for job in lost.order_by("pk").only("pk", "kind", "state", "created_at"):
+        age = (now - job.created_at).total_seconds()
+        if job.kind in SLOW and job.state == Job.State.QUEUED and age % SLOW_AGAIN_SECONDS >= BEAT_SECONDS:
+            continue
+        send(job.pk, *slowly(job.kind))
+        sent += 1
+    return sent
+
+
+def slowly(kind: str) -> tuple[str, ...]:
+    """The queue of a slow kind, as the argument of `send`; nothing for the others."""
+    return (SLOW_QUEUE,) if kind in SLOW else ()
 
 
 def _give_up(silent: datetime) -> None:

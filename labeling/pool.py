@@ -272,7 +272,7 @@ def read_graph(project_id: int, encoder: str, item_count: int) -> dict[str, np.n
 
 def delete_project(project_id: int) -> None:
     """Remove every array of a project."""
-    for folder in ("vectors", "graphs", "snapshots", "names", "rules"):
+    for folder in ("vectors", "graphs", "snapshots", "names", "rules", "states", "tunings"):
         blobs.delete_folder(f"projects/{project_id}/{folder}")
 
 

@@ -14,7 +14,7 @@ from django.conf import settings
 from django.db import transaction
 from django.utils import timezone, translation
 
-from labeling import dispatch, jobs
+from labeling import dispatch, jobs, tunings
 from labeling.errors import Cancelled, Refused
 from labeling.models import Job
 
@@ -27,12 +27,19 @@ STEPS = {
     Job.Kind.EMBED: ("labeling.flow.embedding", "labeling.flow.ruling"),
     Job.Kind.ADAPT: ("labeling.flow.judging", "labeling.flow.adapting", "labeling.flow.queueing"),
     Job.Kind.VOTE: ("labeling.flow.ruling",),
+    Job.Kind.TUNE: ("labeling.flow.tuning",),
     Job.Kind.ACCEPT: ("labeling.flow.reviewing",),
     Job.Kind.EXPORT: ("labeling.flow.exporting",),
     Job.Kind.COMPARE: ("labeling.flow.adapting:compare",),
 }
-# The loop: what a finished job is followed by. Answers queue an adaptation of their own.
-FOLLOWED_BY = {Job.Kind.IMPORT: Job.Kind.EMBED, Job.Kind.EMBED: Job.Kind.ADAPT, Job.Kind.VOTE: Job.Kind.ADAPT}
+# The loop: what a finished job is followed by. Answers queue an adaptation of their own; now and then one is followed
+# by a tuning of the encoder, which the next adaptation hears of.
+FOLLOWED_BY = {
+    Job.Kind.IMPORT: Job.Kind.EMBED,
+    Job.Kind.EMBED: Job.Kind.ADAPT,
+    Job.Kind.VOTE: Job.Kind.ADAPT,
+    Job.Kind.TUNE: Job.Kind.ADAPT,
+}
 
 
 @shared_task(name=dispatch.TASK)
@@ -82,9 +89,11 @@ def _finish(job: Job, state: str, error: str) -> None:
         jobs.end(job, state, error)
         if state != Job.State.FAILED and job.kind in FOLLOWED_BY:
             dispatch.start(job.project, FOLLOWED_BY[Job.Kind(job.kind)])
+        if job.kind == Job.Kind.ADAPT and state == Job.State.DONE and (arguments := tunings.due(job.project)):
+            dispatch.start(job.project, Job.Kind.TUNE, arguments)
         # One that waited for this one to end was turned away when it was sent.
         for waiting in Job.objects.filter(project=job.project, kind=job.kind, state=Job.State.QUEUED):
-            transaction.on_commit(partial(dispatch.send, waiting.pk))
+            transaction.on_commit(partial(dispatch.send, waiting.pk, *dispatch.slowly(job.kind)))
 
 
 def _steps(job: Job) -> list[Callable[[Job, jobs.Progress], Any]]:

@@ -21,6 +21,10 @@ SMALLEST = 1e-9
 """Share below which a label's is not told apart from nothing."""
 NAME = "encoder"
 """The voice's."""
+WEIGHT = 0.5
+CHOICES = ((0.0, -2.0), (0.25, -0.5), (0.5, 0.0), (1.0, -0.5), (2.0, -2.0))
+"""Factors for the voice, each with its log-prior. Answers spread evenly over the labels bear out 1, answers asked where
+the model was unsure 0.25 to 0.5 (docs/results.md)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,7 +82,7 @@ def voice(opinions: Opinions, rows: Rows, label_ids: Sequence[int], items: int) 
     place = np.searchsorted(opinions.learned_rows, rows)
     learned = np.isin(rows, opinions.learned_rows)
     unseen[learned] = _in_columns(opinions.unseen[place[learned]], columns)
-    return Voice(NAME, logits, unseen)
+    return Voice(NAME, logits, unseen, WEIGHT, CHOICES)
 
 
 def _in_columns(said: Float[np.ndarray, "rows known"], columns: Rows) -> Float[np.ndarray, "rows labels"]:

@@ -204,14 +204,18 @@ class Judge:
         return log_softmax(said)
 
 
-def judge(network: Network, params: Params, lesson: Lesson) -> Judge:
-    """The head for these weights: `heads.fit_linear` on the tuned vectors of the answers, from tuned prototypes."""
+def judge(network: Network, params: Params, lesson: Lesson, mean: Float[np.ndarray, " dim"] | None = None) -> Judge:
+    """The head for these weights: `heads.fit_linear` on the tuned vectors of the answers, from tuned prototypes.
+
+    `mean` is that of the pool's tuned vectors, which answers asked where the model was unsure need not share; without
+    it theirs serves.
+    """
     vectors = embed(network, params, lesson.states)
     named = [label_id for label_id, name in enumerate(lesson.names) if name is not None]
     words = np.zeros((lesson.label_count, vectors.shape[1]), dtype=np.float32)
     if named:
         words[named] = embed(network, params, [name for name in lesson.names if name is not None])
-    mean = vectors.mean(axis=0)
+    mean = vectors.mean(axis=0) if mean is None else mean
     z, each = centred(vectors, mean), np.ones(len(lesson), dtype=np.float32)
     sums = label_sums(z, lesson.label_ids, lesson.label_count, each)
     prior = without_bias(lesson.config.scale * prototypes(sums, name_vectors(words, mean)))

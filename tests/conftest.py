@@ -51,7 +51,7 @@ def on_the_spot(monkeypatch: pytest.MonkeyPatch) -> None:
     """Jobs run where they are started, as soon as the transaction commits, instead of going to a broker."""
     from labeling import dispatch, tasks
 
-    monkeypatch.setattr(dispatch, "send", tasks.run)
+    monkeypatch.setattr(dispatch, "send", lambda job_id, queue="": tasks.run(job_id))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

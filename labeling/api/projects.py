@@ -73,6 +73,9 @@ class Settings(serializers.Serializer):
     training_items = serializers.IntegerField(
         required=False, min_value=0, max_value=founding.MOST_TRAINING, help_text="Gold items that newcomers begin with."
     )
+    tunes = serializers.BooleanField(
+        required=False, help_text="The encoder's top layers learn from the answers, in the background."
+    )
     encoder = serializers.CharField(required=False, allow_blank=True, max_length=200, help_text="Empty: by the data.")
     contributes = serializers.BooleanField(
         required=False, help_text="Its answers may improve the models of other projects on this server."
@@ -121,6 +124,7 @@ class ProjectOut(serializers.Serializer):
     gold_threshold = serializers.FloatField()
     gold_pause = serializers.BooleanField()
     training_items = serializers.IntegerField()
+    tunes = serializers.BooleanField()
     encoder = serializers.CharField()
     contributes = serializers.BooleanField()
     reuses = serializers.BooleanField()

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from typing import cast
 
-from labeling.encoders.base import Encoder, EncoderUnavailable, UnknownEncoder, Vectors, unit
+from labeling.encoders.base import Encoder, EncoderUnavailable, Tunable, UnknownEncoder, Vectors, unit
 from labeling.encoders.hub import PREFIX
 
 __all__ = [
@@ -17,11 +18,14 @@ __all__ = [
     "SAMPLE",
     "Encoder",
     "EncoderUnavailable",
+    "Tunable",
     "UnknownEncoder",
     "Vectors",
     "check",
     "choose",
     "get",
+    "is_tunable",
+    "tunable",
     "unit",
 ]
 
@@ -33,6 +37,7 @@ KNOWN = {
     "pixels": "image",
     IMPORTED: "",
 }
+TUNABLE = ("minilm", "multilingual")  # their layers are ours to run one by one
 SAMPLE = 200  # items are enough to choose by
 MOSTLY = 0.8  # the share of Latin script in a sample above which it is "mostly Latin", and of drawings likewise
 
@@ -74,6 +79,18 @@ def get(name: str) -> Encoder:
         if name not in _loaded:
             _loaded[name] = _load(name)
         return _loaded[name]
+
+
+def is_tunable(name: str) -> bool:
+    """Whether this encoder's top layers can learn in a project. Loads nothing."""
+    return name in TUNABLE
+
+
+def tunable(name: str) -> Tunable:
+    """The encoder of this name, one whose top layers can learn. Raises UnknownEncoder for another."""
+    if not is_tunable(name):
+        raise UnknownEncoder(name, TUNABLE)
+    return cast("Tunable", get(name))
 
 
 def _load(name: str) -> Encoder:

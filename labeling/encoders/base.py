@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 from django.utils.translation import gettext as _
@@ -40,6 +40,7 @@ class Encoder(Protocol):
         ...
 
 
+@runtime_checkable
 class Tunable(Encoder, Protocol):
     """An encoder whose top layers can learn: all below them is read once, and what they get is kept."""
 

@@ -13,25 +13,25 @@ from django.db.models import Max
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from labeling import checkpoints, encoders, evaluation, learner, live, naming, pool, rulebook, votes, weighing
-from labeling.errors import Conflict
-from labeling.models import (
-    LABELLING,
-    Answer,
-    Checkpoint,
-    Item,
-    Job,
-    Label,
-    Origin,
-    Project,
-    Rule,
-    Snapshot,
-    Status,
+from labeling import (
+    checkpoints,
+    evaluation,
+    learner,
+    lessons,
+    live,
+    naming,
+    pool,
+    rulebook,
+    tunings,
+    votes,
 )
+from labeling.errors import Conflict
+from labeling.models import Checkpoint, Item, Job, Label, Project, Rule, Snapshot, Status
+from metalearning import opinions
+from metalearning.voices import Voice
 
 KEPT = 10  # snapshots whose arrays are kept, beside those that somebody accepted from
 FEWEST_COMPARED = 20  # answered items below which a comparison says nothing
-LARGEST_LESSON = 5_000  # answers learned from: people's before imported ones, evenly over the labels
 
 
 def run(job: Job, progress: Any = None) -> Snapshot | None:
@@ -49,13 +49,14 @@ def adapt(
     began = time.perf_counter()
     labels = list(project.labels.filter(archived_at=None).order_by("position"))
     names = naming.vectors(project, labels) if use_names else None
-    lesson = _lesson(project, labels, names)
+    tuning = tunings.newest(project.pk, project.encoder) if project.tunes and learn_by == "recipe" else None
+    lesson = _lesson(project, labels, names, tuning)
     if lesson is None:
         return None
     lesson = replace(lesson, strategy=strategy, learner=learn_by, seed=seed, key=(*lesson.key, learn_by))
     rules = rulebook.active(project)
     lesson = replace(lesson, rules=_voted(project, labels, rules, len(lesson.x)))
-    learned = learner.learn(lesson)
+    learned = _tuned(learner.learn(lesson), tuning)
     snapshot = _store(project, labels, lesson, _signed(project, rules, lesson, learned), began)
     _tell(snapshot)
     return snapshot
@@ -68,7 +69,7 @@ def compare(job: Job, progress: Any) -> dict[str, Any]:
     """
     project = Project.objects.get(pk=job.project_id)
     labels = list(project.labels.filter(archived_at=None).order_by("position"))
-    lesson = _lesson(project, labels, naming.vectors(project, labels))
+    lesson = _lesson(project, labels, naming.vectors(project, labels), None)
     if lesson is None or len(np.unique(lesson.rows)) < FEWEST_COMPARED:
         message = _("Comparing needs at least %(count)d answered items that the model can read.")
         raise Conflict(message % {"count": FEWEST_COMPARED})
@@ -80,15 +81,17 @@ def compare(job: Job, progress: Any) -> dict[str, Any]:
     return told
 
 
-def _lesson(project: Project, labels: list[Label], names: np.ndarray | None) -> learner.Lesson | None:
+def _lesson(
+    project: Project, labels: list[Label], names: np.ndarray | None, tuning: tunings.Tuning | None
+) -> learner.Lesson | None:
     dimension = pool.stored_dimension(project.pk, project.encoder) if project.encoder else None
     if dimension is None or not labels:
         return None
     vectors = pool.vectors(project.pk, project.encoder, dimension, project.tally.items)
-    known = _known_prefix(project, vectors.present)
+    known = lessons.known_prefix(project, vectors.present)
     if known == 0:
         return None
-    rows, columns = _answers(project, labels, known)
+    rows, columns = lessons.answers(project, labels, known)
     return learner.Lesson(
         key=(project.pk, project.encoder),
         x=vectors.values[:known],
@@ -99,6 +102,7 @@ def _lesson(project: Project, labels: list[Label], names: np.ndarray | None) -> 
         open_rows=_open_rows(project, known),
         mix=evaluation.mix(project),
         checkpoint=checkpoints.local_file(checkpoints.fitting(project)),
+        voices=() if tuning is None else (_voice(tuning, labels, rows, known),),
         recall=partial(pool.read_graph, project.pk, project.encoder, known),
         keep=partial(pool.write_graph, project.pk, project.encoder, known),
     )
@@ -133,42 +137,17 @@ def _signed(project: Project, rules: list[Rule], lesson: learner.Lesson, learned
     return replace(learned, facts=learned.facts | {"rules": named})
 
 
-def _known_prefix(project: Project, present: np.ndarray) -> int:
-    """How many rows can be learned on. Items are embedded in the order of their rows, so what is there is a prefix.
-
-    Vectors that the user brought may have gaps for good: there the item is a row of zeros.
-    """
-    if present.all() or (project.encoder == encoders.IMPORTED and present.any()):
-        return len(present)
-    return int(np.argmin(present))
+def _tuned(learned: learner.Learned, tuning: tunings.Tuning | None) -> learner.Learned:
+    """What was learned, its facts saying which tuning of the encoder took part."""
+    if tuning is None:
+        return learned
+    return replace(learned, facts=learned.facts | {"tuning": tuning.number, "tuning_answers": tuning.answers})
 
 
-def _answers(project: Project, labels: list[Label], known: int) -> tuple[np.ndarray, np.ndarray]:
-    """Rows and label columns of the current answers to items that have vectors; people's before imported ones."""
-    column = {label.pk: place for place, label in enumerate(labels)}
-    current = Answer.objects.filter(
-        project=project, withdrawn_at=None, item__row__lt=known, label__in=labels, purpose__in=LABELLING
-    )
-    people = [(row, label_id) for row, label_id in weighing.labels(project) if row < known and label_id in column]
-    answered = {row for row, _label in people}
-    imported = [
-        (row, label_id)
-        for row, label_id in _imported(current, LARGEST_LESSON - len(people), labels)
-        if row not in answered
-    ]
-    given = people + imported
-    rows = np.array([row for row, _label in given], dtype=np.intp)
-    return rows, np.array([column[label_id] for _row, label_id in given], dtype=np.intp)
-
-
-def _imported(current: Any, most: int, labels: list[Label]) -> list[tuple[int, int]]:
-    """Imported answers, all of them where they are few, else as many of each label."""
-    imported = current.filter(origin=Origin.IMPORTED).order_by("pk").values_list("item__row", "label_id")
-    found = list(imported[: max(most, 0) + 1])
-    if len(found) <= most:
-        return found
-    each = max(most // len(labels), 1)
-    return [pair for label in labels for pair in imported.filter(label=label)[:each]]
+def _voice(tuning: tunings.Tuning, labels: list[Label], rows: np.ndarray, known: int) -> Voice:
+    """What the tuned encoder says, for the labels, answers and items as they are now."""
+    said = opinions.Opinions(tuning.label_ids, tuning.said, tuning.learned_rows, tuning.unseen)
+    return opinions.voice(said, rows, [label.pk for label in labels], known)
 
 
 def _open_rows(project: Project, known: int) -> np.ndarray:

@@ -12,8 +12,9 @@ from django.core.files.storage import default_storage
 from django.utils.translation import gettext as _
 from jaxtyping import Float, Int
 
-from labeling import encoders, naming, pool
+from labeling import encoders, naming, pool, tunings
 from labeling.encoders import Encoder
+from labeling.encoders.base import States, Tunable
 from labeling.errors import BadField
 from labeling.models import Item, Job, Label, Project, Tally
 
@@ -65,11 +66,12 @@ def embed_chunk(
     """
     rows = pool.rows_of(chunk, count)
     vectors = _stored(project, encoder, chunk, rows)
+    keeping = _kept_states(project, chunk, count) if isinstance(encoder, Tunable) else None
     missing = rows.start + np.flatnonzero(np.isnan(vectors[:, 0]))
     done, saved_at = 0, time.monotonic()
     try:
         for some, items in _by_length(project, missing):
-            vectors[some - rows.start] = encoder.encode(items)
+            vectors[some - rows.start] = _encoded(encoder, items, some - rows.start, keeping)
             done += len(items)
             if time.monotonic() - saved_at > SAVE_SECONDS:
                 pool.write_chunk(project.pk, encoder.name, chunk, vectors)
@@ -78,6 +80,8 @@ def embed_chunk(
     finally:
         if done:
             pool.write_chunk(project.pk, encoder.name, chunk, vectors)
+            if keeping is not None:
+                tunings.write_states(project.pk, encoder.name, chunk, tunings.within_limit(rows.start, keeping))
     return done
 
 
@@ -142,6 +146,26 @@ def _embed_missing(project: Project, encoder: Encoder, count: int, progress: Pro
             lambda done, before=before: progress(before + done, count, "items"),  # type: ignore[misc]
         )
     return embedded
+
+
+def _kept_states(project: Project, chunk: int, count: int) -> list[States | None] | None:
+    """The hidden states kept of this chunk so far; None where none are to be kept."""
+    rows = pool.rows_of(chunk, count)
+    if tunings.obstacle(project) or rows.start >= settings.ANNOTATOR_KEPT_STATES:
+        return None
+    return tunings.read_states(project.pk, project.encoder, chunk, len(rows))
+
+
+def _encoded(
+    encoder: Encoder, items: list[Any], places: Int[np.ndarray, " n"], keeping: list[States | None] | None
+) -> Float[np.ndarray, "n dim"]:
+    """The items' vectors; where hidden states are kept, the items' go to their places among them."""
+    if keeping is None or not isinstance(encoder, Tunable):
+        return encoder.encode(items)
+    vectors, read = encoder.read(items)
+    for place, states in zip(places, read, strict=True):
+        keeping[place] = states
+    return vectors
 
 
 def _without(project: Project, count: int) -> int:

@@ -56,6 +56,7 @@ SETTINGS = (
     "gold_threshold",
     "gold_pause",
     "training_items",
+    "tunes",
     "encoder",
     "contributes",
     "reuses",
@@ -124,7 +125,7 @@ def change(*, project: Project, settings: Mapping[str, Any]) -> Project:
     if Item.objects.filter(project=project).exists():
         if "encoder" in changed:
             dispatch.start(project, Job.Kind.EMBED)
-        elif ({"random_share", "reuses"} | WEIGHED_BY) & set(changed):
+        elif ({"random_share", "reuses", "tunes"} | WEIGHED_BY) & set(changed):
             dispatch.start(project, Job.Kind.ADAPT)
     return project
 

@@ -20,6 +20,7 @@ class Job(models.Model):
         EMBED = "embed", _("Embed")
         ADAPT = "adapt", _("Adapt")
         VOTE = "vote", _("Apply rules")
+        TUNE = "tune", _("Tune the encoder")
         ACCEPT = "accept", _("Accept")
         EXPORT = "export", _("Export")
         COMPARE = "compare", _("Compare")
@@ -61,7 +62,7 @@ class Job(models.Model):
             # Coalescing: at most one waiting and one running of these, per project.
             models.UniqueConstraint(
                 fields=["project", "kind", "state"],
-                condition=models.Q(kind__in=["embed", "adapt", "vote"], state__in=["queued", "running"]),
+                condition=models.Q(kind__in=["embed", "adapt", "vote", "tune"], state__in=["queued", "running"]),
                 name="one_waiting_and_one_running",
             )
         ]

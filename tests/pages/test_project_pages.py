@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 from django.test import Client
+from django.utils import timezone
 
-from labeling.models import Invitation, Item, Job, Mark, Member, Project, Role, Upload
+from labeling import tunings
+from labeling.models import Invitation, Item, Job, Mark, Member, Project, Role, Snapshot, Upload
 from tests import factories, make
 
 
@@ -39,10 +42,12 @@ def test_save_the_general_settings(owner: Client, base: str, project: Project) -
 
 def test_save_how_it_is_worked_on(owner: Client, base: str, project: Project) -> None:
     form = {"do": "work", "goal": "92.5", "minutes": "2.5", "random": "20", "encoder": "multilingual"}
+    assert project.tunes
     assert owner.post(f"{base}/settings", form).status_code == 302
     project.refresh_from_db()
     assert (project.show_suggestions, project.goal_accuracy, project.lease_seconds) == (False, 0.925, 150)
     assert (project.random_share, project.encoder) == (0.2, "multilingual")
+    assert not project.tunes  # a box that is not ticked is not sent
     shown = _text(owner.get(f"{base}/settings"))
     assert 'value="92.5"' in shown
     assert 'value="2.5"' in shown
@@ -227,3 +232,29 @@ def test_who_answered_everything_is_told_that_others_must(project: Project) -> N
         assert client.post(f"/api/projects/{project.pk}/answers/", body, format="json").status_code == 201
     told = client.get(f"/api/projects/{project.pk}/next").json()
     assert (told["items"], told["for_others"]) == ([], 3)
+
+
+def test_the_models_page_tells_how_the_encoder_learns(
+    owner: Client, base: str, project: Project, settings: Any
+) -> None:
+    Project.objects.filter(pk=project.pk).update(encoder="minilm")
+    facts = {"encoder": "minilm", "tuning": 2, "tuning_answers": 120, "voices": {"encoder": 0.25}}
+    shown = factories.snapshot(project, [0.5] * 3, number=1, answers=130)
+    Snapshot.objects.filter(pk=shown.pk).update(facts=facts)
+    tunings.write_states(project.pk, "minilm", 0, [np.zeros((2, 4), np.float16), None])
+    result = {"tuning": 2, "answers": 120, "items": 3, "seconds": 41.2}
+    job = Job.objects.create(
+        project=project, kind="tune", state="done", result=result, created_at=timezone.now(), finished_at=timezone.now()
+    )
+    page = _text(owner.get(f"{base}/models"))
+    for name, value in (("encoder tuned: from answers", "120"), ("encoder tuned: weight", "0.25"), ("Took", "41 s")):
+        assert f'<dt>{name}</dt><dd class="num">{value}</dd>' in page
+    assert "of 1 items; at most 20,000" in page
+    Job.objects.filter(pk=job.pk).update(state="failed", error="OSError: disk full")
+    assert "The last time it failed: OSError: disk full" in _text(owner.get(f"{base}/models"))
+    settings.ANNOTATOR_TUNED_ITEMS = 2
+    assert "more than 2 items" in _text(owner.get(f"{base}/models"))
+    Project.objects.filter(pk=project.pk).update(encoder="pixels")
+    assert "stays as it was published" in _text(owner.get(f"{base}/models"))
+    Project.objects.filter(pk=project.pk).update(tunes=False)
+    assert "switched off" in _text(owner.get(f"{base}/models"))

@@ -21,14 +21,15 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import transaction
 from django.utils import timezone
 
-from labeling import dispatch, pool
+from labeling import dispatch, pool, tunings
 from labeling.errors import Refused
 from labeling.jobs import Progress
 from labeling.models import Item, Job, Label, Member, Project, Reference, Role, Snapshot, Tally, Upload, User
 
 
 class Command(BaseCommand):
-    """Prints one JSON line per round: {"answers", "accuracy", "accuracy_model", "seconds"}.
+    """Prints one JSON line per round: {"answers", "accuracy", "accuracy_model", "seconds"}; with --tune also which
+    tuning of the encoder took part and its weight.
 
     accuracy: people's and suggested labels over the whole pool; accuracy_model: suggestions on unanswered items only;
     seconds: adapt, predict, rank and queue. It runs in a process with a database and a folder of its own, removed
@@ -48,6 +49,7 @@ class Command(BaseCommand):
         parser.add_argument("--strategy", default="auto", choices=["auto", "margin", "typical", "random"])
         parser.add_argument("--learner", default="recipe", choices=["recipe", "lr"])
         parser.add_argument("--rules", default="", help="A JSON file of rules, as the rules page exports them.")
+        parser.add_argument("--tune", action="store_true", help="Let the encoder learn too, when it is due.")
         parser.add_argument("--encoder", default="", help="An encoder by name; chosen from the items otherwise.")
         parser.add_argument("--apart", action="store_true", help="Already in a process of its own; not for people.")
 
@@ -107,7 +109,8 @@ class Command(BaseCommand):
                 asked = pool.read_ranking(project.pk, snapshot.number)
                 queueing.refill(project=project, snapshot=snapshot, asked=asked)
             seconds = round(time.perf_counter() - began, 4)
-            line = {"answers": answers, **_scores(project, truth, snapshot), "seconds": seconds}
+            heard = {} if snapshot is None or not options["tune"] else _heard(snapshot)
+            line = {"answers": answers, **_scores(project, truth, snapshot), "seconds": seconds, **heard}
             self.stdout.write(json.dumps(line))
             self.stdout.flush()
             wanted = min(options["batch"], options["answers"] - answers)
@@ -115,6 +118,7 @@ class Command(BaseCommand):
             if not given:
                 return
             answers += given
+            _tune_where_due(project)
 
 
 def _read_rules(path: Path) -> Any:
@@ -130,7 +134,7 @@ def _again(options: dict[str, Any]) -> list[str]:
     for name in ("data", "answers", "batch", "seed", "limit", "strategy", "learner", "encoder", "rules"):
         if options[name] not in (None, ""):
             words += [f"--{name}", str(options[name])]
-    return [*words, *(["--no-names"] if options["no_names"] else [])]
+    return [*words, *(f"--{name.replace('_', '-')}" for name in ("no_names", "tune") if options[name])]
 
 
 def _environment(folder: str) -> dict[str, str]:
@@ -158,9 +162,14 @@ def _imported(path: Path, options: dict[str, Any]) -> tuple[Project, User]:
     oracle = User.objects.create_user("oracle")
     modality = Project.Modality.IMAGE if sniffed.format in ("zip", "image") else Project.Modality.TEXT
     project = Project.objects.create(
-        name=path.stem, modality=modality, created_by=oracle, encoder=options["encoder"], lease_seconds=10**6,
+        name=path.stem,
+        modality=modality,
+        created_by=oracle,
+        encoder=options["encoder"],
+        lease_seconds=10**6,
+        tunes=options["tune"],
         random_share=0,  # the references measure; no question need be spent on it
-    )  # fmt: skip
+    )
     Tally.objects.create(project=project)
     Member.objects.create(project=project, user=oracle, role=Role.ADMIN)
     with path.open("rb") as file:
@@ -177,6 +186,20 @@ def _imported(path: Path, options: dict[str, Any]) -> tuple[Project, User]:
 def _run(step: Any, project: Project, kind: str, arguments: dict[str, Any]) -> None:
     job = Job.objects.create(project=project, kind=kind, arguments=arguments, created_at=timezone.now())
     step(job, Progress(job))
+    Job.objects.filter(pk=job.pk).update(state=Job.State.DONE)
+
+
+def _tune_where_due(project: Project) -> None:
+    """In the application this goes on beside the rounds; here the next round waits, and hears of it at once."""
+    from labeling.flow import tuning
+
+    if arguments := tunings.due(project):
+        _run(tuning.run, project, Job.Kind.TUNE, arguments)
+
+
+def _heard(snapshot: Snapshot) -> dict[str, float]:
+    """Which tuning of the encoder the snapshot heard, and how loud."""
+    return {"tuning": snapshot.facts.get("tuning", 0), "weight": snapshot.facts.get("voices", {}).get("encoder", 0)}
 
 
 def _answer(project: Project, oracle: User, truth: dict[int, int], count: int, tab: int) -> int:
