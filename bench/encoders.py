@@ -105,23 +105,28 @@ def long_texts(limit: int) -> None:
 
 def drawings(limit: int) -> None:
     """Handwritten digits and 40 characters of Omniglot: `pixels`, plain pixels, and the network for photos."""
-    for name, images, labels in _drawings():
+    for name, images, labels in drawings_of():
         some = np.random.default_rng(0).permutation(len(images))[:limit]
-        files = [_png(images[place]) for place in some]
+        files = [png(images[place]) for place in some]
         plain = unit(images[some].reshape(len(some), -1))
         report(name, "plain pixels", plain, labels[some])
-        for encoder in ("pixels", "efficientnet-lite0"):
+        for encoder in ("pixels", "conv4", "efficientnet-lite0"):
             vectors, speed = timed(encoders.get(encoder), files)
             report(name, encoder, vectors, labels[some], per_second=speed)
 
 
-def photos(limit: int) -> None:
-    """Photos of waste."""
+def photos_of(limit: int) -> tuple[list[bytes], np.ndarray]:
+    """Photos of waste, and their classes."""
     with zipfile.ZipFile(DATA / "images" / "trashnet.zip") as archive:
         names = sorted(name for name in archive.namelist() if name.lower().endswith((".jpg", ".png")))
         chosen = [names[place] for place in np.random.default_rng(0).permutation(len(names))[:limit]]
         files = [archive.read(name) for name in chosen]
-    labels = np.array([name.split("/")[-2] for name in chosen])
+    return files, np.array([name.split("/")[-2] for name in chosen])
+
+
+def photos(limit: int) -> None:
+    """Photos of waste."""
+    files, labels = photos_of(limit)
     vectors, speed = timed(encoders.get("efficientnet-lite0"), files)
     report("trashnet", "efficientnet-lite0", vectors, labels, per_second=speed)
 
@@ -136,7 +141,7 @@ def _text_encoders() -> Iterator[tuple[str, Any]]:
     yield "multilingual", encoders.get("multilingual")
 
 
-def _drawings() -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
+def drawings_of() -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
     from sklearn.datasets import load_digits
 
     digits = load_digits()
@@ -148,7 +153,7 @@ def _drawings() -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
         yield "omniglot, 40 characters", stored["images"][ours], stored["labels"][ours]
 
 
-def _png(pixels: np.ndarray) -> bytes:
+def png(pixels: np.ndarray) -> bytes:
     out = io.BytesIO()
     Image.fromarray(pixels).save(out, "PNG")
     return out.getvalue()

@@ -16,7 +16,7 @@ from django.utils import timezone, translation
 
 from labeling import dispatch, jobs, tunings
 from labeling.errors import Cancelled, Refused
-from labeling.models import Job
+from labeling.models import Job, Project
 
 logger = logging.getLogger(__name__)
 
@@ -24,7 +24,7 @@ logger = logging.getLogger(__name__)
 # that only sends jobs never loads torch.
 STEPS = {
     Job.Kind.IMPORT: ("labeling.flow.importing",),
-    Job.Kind.EMBED: ("labeling.flow.embedding", "labeling.flow.ruling"),
+    Job.Kind.EMBED: ("labeling.flow.comparing", "labeling.flow.embedding", "labeling.flow.ruling"),
     Job.Kind.ADAPT: ("labeling.flow.judging", "labeling.flow.adapting", "labeling.flow.queueing"),
     Job.Kind.VOTE: ("labeling.flow.ruling",),
     Job.Kind.TUNE: ("labeling.flow.tuning",),
@@ -91,9 +91,17 @@ def _finish(job: Job, state: str, error: str) -> None:
             dispatch.start(job.project, FOLLOWED_BY[Job.Kind(job.kind)])
         if job.kind == Job.Kind.ADAPT and state == Job.State.DONE and (arguments := tunings.due(job.project)):
             dispatch.start(job.project, Job.Kind.TUNE, arguments)
+        if job.kind == Job.Kind.ADAPT and _comparing_is_due(job):
+            dispatch.start(job.project, Job.Kind.EMBED)  # begins by comparing encoders
         # One that waited for this one to end was turned away when it was sent.
         for waiting in Job.objects.filter(project=job.project, kind=job.kind, state=Job.State.QUEUED):
             transaction.on_commit(partial(dispatch.send, waiting.pk, *dispatch.slowly(job.kind)))
+
+
+def _comparing_is_due(job: Job) -> bool:
+    from labeling.flow import comparing
+
+    return comparing.due(Project.objects.get(pk=job.project_id))
 
 
 def _steps(job: Job) -> list[Callable[[Job, jobs.Progress], Any]]:

@@ -34,16 +34,25 @@ class Pixels:
 
     def encode(self, items: Sequence[bytes]) -> Vectors:
         """Vectors of the image files, (items, 490)."""
-        canvases = np.zeros((len(items), CANVAS, CANVAS), dtype=np.float32)
-        for place, data in enumerate(items):
-            try:
-                canvases[place] = centred(ink(np.asarray(decode(data).convert("L"))))
-            except UnreadableImage as error:
-                logger.warning("an image stays without a vector: %s", error)
-        return unit(np.hstack([_even(_shade(canvases)), _even(_strokes(canvases))]))
+        return self.of(canvases(items))
+
+    def of(self, drawn: Canvases) -> Vectors:
+        """Vectors of canvases, (items, 490); zeros for an empty one."""
+        return unit(np.hstack([_even(_shade(drawn)), _even(_strokes(drawn))]))
 
     def encode_names(self, names: Sequence[str]) -> None:
         """None: pixels know no words."""
+
+
+def canvases(items: Sequence[bytes]) -> Canvases:
+    """The ink of the image files, centred; an empty canvas for one that cannot be decoded."""
+    drawn = np.zeros((len(items), CANVAS, CANVAS), dtype=np.float32)
+    for place, data in enumerate(items):
+        try:
+            drawn[place] = centred(ink(np.asarray(decode(data).convert("L"))))
+        except UnreadableImage as error:
+            logger.warning("an image stays without a vector: %s", error)
+    return drawn
 
 
 def is_drawing(data: bytes) -> bool:

@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 from django.conf import settings
-from django.core.files.storage import default_storage
 from django.utils.translation import gettext as _
 from jaxtyping import Float, Int
 
 from labeling import encoders, naming, pool, tunings
+from labeling.contents import content
 from labeling.encoders import Encoder
 from labeling.encoders.base import States, Tunable
 from labeling.errors import BadField
@@ -185,7 +185,7 @@ def _sample(project: Project) -> list[Any]:
     size = SAMPLE_IMAGES if project.modality == Project.Modality.IMAGE else encoders.SAMPLE
     rows = np.unique(np.linspace(0, count - 1, num=min(size, count)).astype(np.int64))
     items = Item.objects.filter(project=project, row__in=rows.tolist()).order_by("row")
-    return [content for content in map(_content, items) if content]
+    return [shown for shown in map(content, items) if shown]
 
 
 def _stored(project: Project, encoder: Encoder, chunk: int, rows: range) -> Float[np.ndarray, "rows dim"]:
@@ -212,18 +212,7 @@ def _by_length(project: Project, rows: Int[np.ndarray, " n"]) -> Iterator[tuple[
     size = SLICE[Project.Modality(project.modality)]
     for start in range(0, len(found), size):
         some = found[start : start + size]
-        yield np.array([item.row for item in some]), [_content(item) for item in some]
-
-
-def _content(item: Item) -> str | bytes:
-    """The item's text, or its image file's bytes; none where the file is gone, which the encoder reports."""
-    if not item.image:
-        return item.text
-    try:
-        with default_storage.open(item.image) as file:
-            return bytes(file.read())
-    except FileNotFoundError:
-        return b""
+        yield np.array([item.row for item in some]), [content(item) for item in some]
 
 
 def _refuse_bad(project: Project, rows: Int[np.ndarray, " n"], vectors: Float[np.ndarray, "n dim"], count: int) -> None:

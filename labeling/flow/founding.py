@@ -116,7 +116,10 @@ def change(*, project: Project, settings: Mapping[str, Any]) -> Project:
     Raises BadField for a value that cannot be used.
     """
     _check(settings, project.modality)
-    changed = {name: value for name, value in _clean(settings).items() if getattr(project, name) != value}
+    clean = _clean(settings)
+    if not clean.get("encoder", "named") and not project.encoder_fixed:
+        del clean["encoder"]  # chosen by the data, as it was
+    changed = {name: value for name, value in clean.items() if getattr(project, name) != value}
     if not changed:
         return project
     for name, value in changed.items():
@@ -203,7 +206,9 @@ def _within(values: Mapping[str, Any], name: str, low: float, high: float, messa
 
 
 def _clean(values: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value.strip() if isinstance(value, str) else value for name, value in values.items()}
+    """The values as they are stored. Who names an encoder fixes it."""
+    clean = {name: value.strip() if isinstance(value, str) else value for name, value in values.items()}
+    return clean | {"encoder_fixed": bool(clean["encoder"])} if "encoder" in clean else clean
 
 
 def _delete_slices(model: type[models.Model], where: Mapping[str, int]) -> None:

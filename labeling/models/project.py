@@ -60,6 +60,8 @@ class Project(models.Model):
     training_items = models.PositiveSmallIntegerField(default=0)  # gold items that newcomers begin with, with feedback
     tunes = models.BooleanField(default=True, db_default=True)  # whether the encoder learns from the answers
     encoder = models.CharField(max_length=200, blank=True)  # chosen at the first embedding unless set before
+    encoder_fixed = models.BooleanField(default=False)  # somebody named it: no comparison changes it
+    encoder_evidence = models.JSONField(default=dict)  # the last comparison of encoders, see flow/comparing.py
     finished_at = models.DateTimeField(null=True)  # an admin said that no more answers are wanted
     contributes = models.BooleanField(default=False)  # its answers may improve the models of other projects
     reuses = models.BooleanField(default=True)  # labels of contributing projects give those of the same name a start

@@ -20,6 +20,7 @@ from labeling.errors import Refused, StaffOnly
 from labeling.flow import choosing, founding
 from labeling.models import Checkpoint, Job, Member, Project, Role, Snapshot
 from labeling.pages.gate import context, members
+from labeling.pages.settings import ENCODERS
 
 PER_PAGE = 50
 COMPARISONS = 5  # newest that are shown
@@ -54,6 +55,7 @@ def _page(request: HttpRequest, member: Member, status: int = 200) -> HttpRespon
         page=page,
         snapshots=[_shown(one) for one in page],
         told=told,
+        evidence=_evidence(project),
         checkpoints=[_checkpoint_shown(one) for one in listed],
         ready=[one for one in listed if one["state"] == Checkpoint.State.READY],
         comparisons=_comparisons(project, {one["id"]: one["name"] for one in listed}),
@@ -69,6 +71,21 @@ def _page(request: HttpRequest, member: Member, status: int = 200) -> HttpRespon
         },
     )
     return render(request, "models.html", shown, status=status)
+
+
+def _evidence(project: Project) -> dict[str, Any] | None:
+    """The last comparison of encoders on the project's answers, the best first."""
+    found = project.encoder_evidence
+    if not found:
+        return None
+    right = sorted(found["right"].items(), key=lambda pair: -pair[1])
+    return {
+        "compared": found["compared"],
+        "changed": found["chosen"] != found["before"],
+        "chosen": ENCODERS.get(found["chosen"], found["chosen"]),
+        "fixed": project.encoder_fixed,
+        "right": [(ENCODERS.get(name, name), round(100 * count / found["compared"], 1)) for name, count in right],
+    }
 
 
 def _choose(request: HttpRequest, project: Project) -> str:

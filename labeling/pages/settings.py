@@ -27,6 +27,7 @@ ENCODERS = {
     "multilingual": gettext_lazy("Texts in any language (multilingual E5)"),
     "efficientnet-lite0": gettext_lazy("Photos (EfficientNet-lite0)"),
     "pixels": gettext_lazy("Small drawings (the pixels themselves)"),
+    "conv4": gettext_lazy("Small drawings (Conv-4, learned from alphabets)"),
     "imported": gettext_lazy("Vectors that came with the file"),
 }
 
@@ -100,11 +101,14 @@ class Work(forms.Form):
         help_text=gettext_lazy("Such as BAAI/bge-small-en-v1.5. This machine must be able to fetch it."),
     )
 
-    def __init__(self, *args: Any, modality: str, current: str, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, modality: str, current: str, fixed: bool, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         choices = [(n, str(title)) for n, title in ENCODERS.items() if not n or encoders.KNOWN[n] in ("", modality)]
         if current not in dict(choices):
             choices.append((current, current))
+        if current and not fixed:
+            now = dict(choices)[current]
+            choices[0] = ("", _("%(how)s, now: %(encoder)s") % {"how": choices[0][1], "encoder": now})
         self.fields["encoder"].widget = forms.Select(choices=choices)
         if modality != Project.Modality.TEXT:
             del self.fields["own_encoder"]
@@ -196,7 +200,9 @@ def _save_general(request: HttpRequest, project: Project, shown: dict[str, Any])
 
 
 def _save_work(request: HttpRequest, project: Project, shown: dict[str, Any]) -> HttpResponse | None:
-    form = shown["work"] = Work(request.POST, modality=project.modality, current=project.encoder)
+    form = shown["work"] = Work(
+        request.POST, modality=project.modality, current=project.encoder, fixed=project.encoder_fixed
+    )
     return _change(request, project, form, form.settings)
 
 
@@ -270,9 +276,9 @@ def _work(project: Project) -> Work:
         "minutes": _short(project.lease_seconds / 60),
         "random": _short(project.random_share * 100),
         "tunes": project.tunes,
-        "encoder": project.encoder,
+        "encoder": project.encoder if project.encoder_fixed else "",
     }
-    return Work(initial=initial, modality=project.modality, current=project.encoder)
+    return Work(initial=initial, modality=project.modality, current=project.encoder, fixed=project.encoder_fixed)
 
 
 def _people(project: Project) -> People:

@@ -15,10 +15,12 @@ from PIL import Image
 from labeling import encoders
 from labeling.encoders import base, drawings, nano
 from labeling.encoders.base import by_length, unit
+from labeling.encoders.conv4 import WEIGHTS
 from metalearning import tuning
+from metalearning.checkpoint import content_hash, load
 
 TEXT_ENCODERS = ("minilm", "multilingual")
-IMAGE_ENCODERS = ("efficientnet-lite0", "pixels")
+IMAGE_ENCODERS = ("efficientnet-lite0", "pixels", "conv4")
 
 CHINESE_TITLES = """
 体育 湖人队逆转战胜勇士队 国足世预赛客场一球小胜 她在奥运会上夺得游泳金牌 中超联赛本周末重燃战火 网球名将闯入大满贯决赛
@@ -289,11 +291,32 @@ def test_digits_are_told_apart_better_than_by_plain_pixels() -> None:
     images = (digits.images * 255 / 16).astype(np.uint8)
     labels = digits.target
     files = [png(image) for image in images]
-    assert encoders.choose(files[:50], "image") == "pixels"
+    assert encoders.choose(files[:50], "image") == "conv4"
     ours = nearest_centroid(encoders.get("pixels").encode(files), labels, 5)
     plain = nearest_centroid(unit(images.reshape(len(images), -1)), labels, 5)
     assert ours > plain + 0.02
     assert ours > 0.86
+    assert nearest_centroid(encoders.get("conv4").encode(files), labels, 5) > ours
+
+
+def test_what_conv4_says_of_a_drawing_does_not_depend_on_the_others() -> None:
+    rng = np.random.default_rng(0)
+    files = [png((rng.random((20, 20)) < 0.2).astype(np.uint8) * 255) for _ in range(5)]
+    encoder = encoders.get("conv4")
+    alone = np.concatenate([encoder.encode([file]) for file in files])
+    assert np.allclose(encoder.encode(files), alone, atol=1e-5)
+
+
+def test_conv4s_weights_are_small_and_say_what_they_are() -> None:
+    checkpoint = load(WEIGHTS)
+    assert WEIGHTS.stat().st_size < 1_000_000
+    card, told = checkpoint.card, WEIGHTS.with_suffix(".md").read_text()
+    assert card["licence"].startswith("MIT")
+    assert not set(card["trained on"]) & set(card["never seen"])
+    for name in [*card["trained on"], *card["stopped by"], *card["never seen"], content_hash(checkpoint.params)]:
+        assert name in told
+    for one in card["accuracy"]:
+        assert f"{100 * one['mean']:.1f} ± {100 * one['half_width']:.1f}" in told
 
 
 @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])

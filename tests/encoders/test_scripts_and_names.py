@@ -82,7 +82,7 @@ def test_the_encoder_that_suits_the_images() -> None:
     drawing = png(rng.integers(0, 255, (28, 28), dtype=np.uint8))
     wide = png(rng.integers(0, 255, (28, 33), dtype=np.uint8))
     coloured = png(rng.integers(0, 255, (32, 32, 3), dtype=np.uint8))
-    assert encoders.choose([drawing] * 9 + [wide], "image") == "pixels"
+    assert encoders.choose([drawing] * 9 + [wide], "image") == "conv4"
     assert encoders.choose([drawing] * 5 + [wide] * 5, "image") == "efficientnet-lite0"
     assert encoders.choose([coloured], "image") == "efficientnet-lite0"
     assert encoders.choose([b"no image"], "image") == "efficientnet-lite0"
@@ -119,6 +119,7 @@ def test_words_of_words_are_the_same(name: str) -> None:
 def test_an_encoder_must_exist_and_fit_the_modality() -> None:
     encoders.check("minilm", "text")
     encoders.check("pixels", "image")
+    encoders.check("conv4", "image")
     encoders.check("imported", "text")
     encoders.check("imported", "image")
     encoders.check("sentence-transformers:BAAI/bge-m3", "text")

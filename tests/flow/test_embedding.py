@@ -253,13 +253,13 @@ def add_images(project: Project, images: list[np.ndarray]) -> None:
         Item.objects.create(project=project, row=first + place, image=path, content_hash=key)
 
 
-def test_small_drawings_are_embedded_by_their_pixels() -> None:
+def test_small_drawings_are_embedded_by_conv4_and_their_pixels() -> None:
     project = make.project(modality="image", labels=["0"])
     rng = np.random.default_rng(0)
     add_images(project, [rng.integers(0, 255, (8, 8), dtype=np.uint8) for _ in range(5)])
-    assert embed(project) == {"encoder": "pixels", "embedded": 5, "without": 0}
+    assert embed(project) == {"encoder": "conv4", "embedded": 5, "without": 0}
     project.refresh_from_db()
-    values, _ = stored(project, 490)
+    values, _ = stored(project, 554)
     assert np.allclose(np.linalg.norm(values.astype(np.float32), axis=1), 1, atol=1e-2)
     assert naming.vectors(project, list(project.labels.all())) is None
 
@@ -270,7 +270,7 @@ def test_an_image_whose_file_is_gone_stops_nothing() -> None:
     default_storage.delete(Item.objects.get(project=project, row=0).image)
     assert embed(project)["embedded"] == 2
     project.refresh_from_db()
-    values, _ = stored(project, 490)
+    values, _ = stored(project, 554)
     assert not values[0].any()
     assert values[1].any()
 
