@@ -23,12 +23,11 @@ def right_without(vectors: Vectors, columns: Int[NDArray[np.int64], " answers"])
     """
     x = np.asarray(vectors, dtype=np.float64)
     members = np.eye(int(columns.max()) + 1)[columns]  # (answers, labels)
-    sums, every = members.T @ x, np.arange(len(x))
-    scores = x @ unit(sums).T.astype(np.float64)
+    sums, counts, every = members.T @ x, members.sum(0), np.arange(len(x))
+    scores = np.where(counts > 0, x @ unit(sums).T.astype(np.float64), -np.inf)
     others = sums[columns] - x
     scores[every, columns] = (x * unit(others)).sum(1)
-    alone = members.sum(0)[columns] < 2
-    right: Bool[np.ndarray, " answers"] = (scores.argmax(1) == columns) & ~alone
+    right: Bool[np.ndarray, " answers"] = (scores.argmax(1) == columns) & (counts[columns] > 1)
     return right
 
 
