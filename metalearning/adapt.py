@@ -119,6 +119,7 @@ def adapt(
         strength=config.strength,
         logistic_too=bool(trust[2]),
         warm=_grown(warm, label_count, pool),
+        crowd=pool.crowd,
     )
     adaptation = Adaptation(
         label_count=label_count,

@@ -229,6 +229,7 @@ def _fit(pool: Pool, known: Answers, way: Way) -> Head:
         iterations=way.iterations,
         strength=way.strength,
         logistic_too=bool(way.trust[2]),
+        crowd=pool.crowd,
     )
     return weigh(experts, way.trust, silent_labels(known, way.names))
 

@@ -8,8 +8,10 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from metalearning.gate import Trust
+from metalearning.graph import smooth, votes
 from metalearning.heads import NEAREST, Weights, centred, fit_linear, label_sums, linear, prototypes, without_bias
-from metalearning.vectors import Rows, log_softmax
+from metalearning.pool import Crowd
+from metalearning.vectors import Rows, log_softmax, softmax, unit
 
 SCALE = 10.0
 """Logits per unit of cosine."""
@@ -17,6 +19,13 @@ UNSEEN = -4.0
 """What logistic regression says of a label without answers: it has no reason to speak of it, nor to exclude it."""
 SILENT = -12.0
 """The logit of a label with neither name nor answers: no evidence at all, so it must not win over a weak dislike."""
+CROWD_COUNTS = 6.0
+"""Answers that all unlabelled items of a label count for together, at most."""
+CROWD_ROUNDS = 2
+CROWD_SHARPNESS = 2.0
+"""How much surer than an expert the prototypes are when they share out the unlabelled items."""
+CROWD_SMOOTHING = 2.0
+CROWD_STEPS = 3
 
 
 @dataclass(frozen=True)
@@ -84,15 +93,20 @@ def fit_experts(
     strength: float = 3.0,
     logistic_too: bool = True,
     warm: Experts | None = None,
+    crowd: Crowd | None = None,
 ) -> Experts:
     """All four fitted to the answers, whose embeddings are `x`; `names` are centred, zero rows for labels without one.
 
-    Logistic regression is left at zero unless `logistic_too`: it is the one that may be given no trust at all.
+    Logistic regression is left at zero unless `logistic_too`: it is the one that may be given no trust at all. With a
+    `crowd` prototypes lean on unlabelled items too, and with them the proximal head.
     """
     z = centred(x, mean)
     label_count = len(names)
     sums = label_sums(z, answers.label_ids, label_count, answers.weights)
-    by_prototype = without_bias(SCALE * prototypes(sums, names))
+    centres = prototypes(sums, names)
+    if crowd is not None:
+        centres = with_crowd(centres, answers, silent_labels(answers, names), crowd)
+    by_prototype = without_bias(SCALE * centres)
     logistic = np.zeros_like(by_prototype)
     if logistic_too and len(answers):
         start = None if warm is None else warm.logistic.copy()
@@ -124,6 +138,36 @@ def fit_experts(
             warm=None if warm is None else warm.proximal,
         ),
     )
+
+
+def with_crowd(
+    centres: Float[np.ndarray, "labels dim"], answers: Answers, silent: Bool[np.ndarray, " labels"], crowd: Crowd
+) -> Float[np.ndarray, "labels dim"]:
+    """Prototypes that also lean on the unlabelled items, each counted for the labels it probably has.
+
+    Soft k-means from the labelled prototypes (Ren et al. 2018, section 3.1), with two changes: neighbours are asked
+    before an item is shared out, and all the items of a label together count for at most `CROWD_COUNTS` answers, or
+    they would outvote the people.
+    """
+    if not len(crowd.rows) or silent.all():
+        return centres
+    label_count = len(centres)
+    own = centres * (1 + np.bincount(answers.label_ids, weights=answers.weights, minlength=label_count))[:, None]
+    inside = np.isin(answers.rows, crowd.rows)
+    places = np.searchsorted(crowd.rows, answers.rows[inside])
+    clamped, clamped_to = votes(places, answers.label_ids[inside], answers.weights[inside], label_count)
+    found = centres
+    for _ in range(CROWD_ROUNDS):
+        logits = (CROWD_SHARPNESS * SCALE) * crowd.z @ found.T
+        logits[:, silent] = SILENT
+        if crowd.graph is not None:
+            logits = smooth(logits, crowd.graph, CROWD_SMOOTHING, clamped, clamped_to, steps=CROWD_STEPS)
+        shares = softmax(logits)
+        shares[clamped] = 0
+        shares[:, silent] = 0
+        counts = np.minimum(shares.sum(axis=0), CROWD_COUNTS)[:, None]
+        found = unit(own + counts * unit(shares.T @ crowd.z))
+    return found
 
 
 def silent_labels(answers: Answers, names: Float[np.ndarray, "labels dim"]) -> Bool[np.ndarray, " labels"]:

@@ -18,6 +18,18 @@ BLOCK = 8192
 """Items cast to float32 at a time: 12 MB at 384 dimensions."""
 SAMPLE = 20_000
 """Items that stand for the pool where an average over all of them would only cost time."""
+CROWD = 4_000
+"""Items whose likely labels say something of the labels: all of a small pool, so many of a larger one."""
+
+
+@dataclass(frozen=True, eq=False)
+class Crowd:
+    """The items of a pool that help to find its labels although nobody has labelled them: rows ascending, centred."""
+
+    rows: Rows
+    z: Float[np.ndarray, "items dim"]
+    graph: csr_matrix | None
+    """Their neighbours, where the crowd is the whole pool."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,6 +66,14 @@ class Pool:
     def sample_centred(self) -> Float[np.ndarray, "items dim"]:
         """The sample's centred embeddings, `norm(x - mean)`."""
         return centred(self.vectors(self.sample), self.mean)
+
+    @cached_property
+    def crowd(self) -> Crowd:
+        """The whole pool up to `CROWD` items, with its neighbours; an even sample of a larger one, without."""
+        if len(self) <= CROWD:
+            return Crowd(self.sample, self.sample_centred, self.graph)
+        places = np.unique(np.linspace(0, len(self.sample) - 1, CROWD).astype(np.intp))
+        return Crowd(self.sample[places], self.sample_centred[places], None)
 
     def vectors(self, rows: Rows) -> Float[np.ndarray, "rows dim"]:
         """The embeddings of some rows as float32."""
