@@ -205,9 +205,19 @@ def read_labelled(path: Path) -> tuple[list[str], list[str]]:
 
 
 def from_texts(
-    name: str, texts: Sequence[str], labels: Sequence[str], encode: Encode, *, encoder: str = "", licence: str = ""
+    name: str,
+    texts: Sequence[str],
+    labels: Sequence[str],
+    encode: Encode,
+    *,
+    encode_names: Callable[[Sequence[str]], Float[np.ndarray, "texts dim"] | None] | None = None,
+    encoder: str = "",
+    licence: str = "",
 ) -> TaskSource:
-    """A source from texts and their labels, in the words that people use for them."""
+    """A source from texts and their labels, in the words that people use for them.
+
+    `encode_names` is for encoders that read a name otherwise than a text; it may say None, for no names at all.
+    """
     label_names = tuple(sorted(set(labels)))
     place = {label: number for number, label in enumerate(label_names)}
     return TaskSource(
@@ -215,7 +225,7 @@ def from_texts(
         x=encode(texts),
         label_ids=np.array([place[label] for label in labels], dtype=np.intp),
         label_names=label_names,
-        names=encode([in_words(label) for label in label_names]),
+        names=(encode_names or encode)([in_words(label) for label in label_names]),
         keys=text_keys(texts),
         encoder=encoder,
         licence=licence,
