@@ -171,12 +171,13 @@ def _learn_from_held_out(pool: Pool, adaptation: Adaptation, generator: np.rando
     evidence = _evidence(
         best, int(silent_labels(adaptation.answers, adaptation.names).sum()), has_names=bool(adaptation.names.any())
     )
+    prior = adaptation.calibration.temperature * calibration.loudness(best.smoothing)
     return replace(
         adaptation,
         smoothing=best.smoothing if usable else adaptation.smoothing,
         smoothing_chosen_at=count if due else adaptation.smoothing_chosen_at,
         voices=best.voices,
-        calibration=calibration.fit(best.logits, best.answers.label_ids, evidence, adaptation.calibration.temperature),
+        calibration=calibration.fit(best.logits, best.answers.label_ids, evidence, prior),
         held_out=best,
         evidence=evidence,
     )

@@ -19,9 +19,9 @@ BINS = 5
 """Equal parts of the pool by confidence, each of which must be vouched for by answers of its own."""
 TEMPERATURE_SPREAD = 0.2
 """Standard deviation of log(temperature) over projects, around `prior_temperature`."""
-SHIFT_SPREAD = 0.65
+SHIFT_SPREAD = 0.8
 """Standard deviation over projects of how far, in log-odds, the pool's accuracy lies from its tempered confidences."""
-RESIDUE = 0.15
+RESIDUE = 0.25
 """What no number of answers removes, in log-odds: the pool differs from the answers in more than its confidences."""
 WIDEST = 0.35
 """An interval wider than this says nothing that a person could use."""
@@ -84,7 +84,12 @@ class Confusion:
 def prior_temperature(answers: int, label_count: int, *, has_names: bool) -> float:
     """The temperature to expect before looking: the fewer answers per label, the more a model overrates itself."""
     per_label = answers / max(label_count, 1)
-    return 1 + (0.2 * np.exp(-per_label / 2) if has_names else 0.5 * np.exp(-per_label / 3))
+    return 1 + 0.5 * np.exp(-per_label / (2 if has_names else 3))
+
+
+def loudness(smoothing: float) -> float:
+    """How much hotter the prior is where neighbours count for more than usual: they agree with each other's errors."""
+    return float(np.exp(0.1 * max(smoothing - 2, 0)))
 
 
 def represent(
