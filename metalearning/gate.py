@@ -32,7 +32,7 @@ UNTRAINED = np.array([0.18, 0.31, 0.0, 0.57], dtype=np.float32)
 UNTRAINED_NAMELESS = np.array([0.0, 0.31, 0.0, 0.75], dtype=np.float32)
 
 
-RECIPE = 2
+RECIPE = 3
 """Raised whenever experts or features change: a gate is of no use to others than those it was trained with."""
 
 
