@@ -149,7 +149,7 @@ def with_crowd(
     before an item is shared out, and all the items of a label together count for at most `CROWD_COUNTS` answers, or
     they would outvote the people.
     """
-    if not len(crowd.rows) or silent.all():
+    if not len(crowd.rows) or (~silent).sum() < 2:  # one known label would get every item
         return centres
     label_count = len(centres)
     own = centres * (1 + np.bincount(answers.label_ids, weights=answers.weights, minlength=label_count))[:, None]

@@ -61,6 +61,9 @@ def test_a_label_of_which_nothing_is_known_gets_nothing_from_the_crowd() -> None
     start = prototypes(label_sums(pool.crowd.z[rows], answers.label_ids, 3, answers.weights), nameless)
     found = with_crowd(start, answers, silent_labels(answers, nameless), pool.crowd)
     assert not found[2].any()
+    one = answers[np.array([0])]
+    lonely = with_crowd(start, one, silent_labels(one, nameless), pool.crowd)
+    np.testing.assert_array_equal(lonely, start)  # or the only known label would get every item
     nobody = Answers(np.zeros(0, np.intp), np.zeros(0, np.intp), np.zeros(0, np.float32))
     np.testing.assert_array_equal(with_crowd(nameless, nobody, np.ones(3, dtype=bool), pool.crowd), nameless)
 
