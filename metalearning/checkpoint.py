@@ -18,7 +18,7 @@ from metalearning.networks import Params
 
 FORMAT = "metalearning/1"
 SHIPPED = Path(__file__).parent / "checkpoints"
-"""Checkpoints that come with the package; docs/model-card.md tells of each."""
+"""Where checkpoints that come with the package lie; none does so far (docs/results.md tells why)."""
 
 
 class CheckpointUnreadable(ValueError):

@@ -6,7 +6,9 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from metalearning import checkpoint
 from metalearning.checkpoint import CheckpointDoesNotFit, CheckpointUnreadable, content_hash, load, save
+from metalearning.gate import RECIPE, TENSORS
 from metalearning.networks import init_conv4, init_mlp
 
 
@@ -57,3 +59,19 @@ def test_parameters_of_another_network_are_refused(tmp_path: Path) -> None:
         load(tmp_path / "a", like=init_mlp((3, 5), generator))
     with pytest.raises(CheckpointDoesNotFit, match=r"missing \['body.1.bias', 'body.1.weight'\], unknown \[\]"):
         load(tmp_path / "a", like=init_mlp((3, 4, 4), generator))
+
+
+def test_a_gate_serves_its_recipe_and_its_encoders_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    params = {name: torch.zeros(2, *shape) for name, shape in TENSORS.items()}
+    monkeypatch.setattr(checkpoint, "SHIPPED", tmp_path)
+    checkpoint.default_checkpoint.cache_clear()
+    assert checkpoint.default_checkpoint("minilm") is None
+    save(tmp_path / "old.safetensors", params, {"name": "old", "recipe": RECIPE - 1, "serves": ["minilm"]})
+    save(tmp_path / "text.safetensors", params, {"name": "text", "recipe": RECIPE, "serves": ["minilm"]})
+    checkpoint.default_checkpoint.cache_clear()
+    found = checkpoint.default_checkpoint("minilm")
+    assert found is not None
+    assert found.label == f"text {content_hash(params)[:8]}"
+    assert found.gate.network is not None
+    assert checkpoint.default_checkpoint("pixels") is None
+    checkpoint.default_checkpoint.cache_clear()
