@@ -21,7 +21,7 @@ from jaxtyping import Float, Int, Shaped
 from labeling import blobs, encoders, lessons, pool
 from labeling.models import Job, Project, Tally
 
-FIRST = 20  # answered items before which held-out answers cannot say how far to trust what was learned
+FIRST = 50  # answered items before which the encoder's held-out answers say too little to trust it by
 EVERY = 50  # further answers after which the encoder learns anew, or a fifth more where that is more
 GROWN = 1.1  # times as many items: then too
 KEPT = 2  # tunings: a round that began with the older one may still be reading it

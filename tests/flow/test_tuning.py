@@ -71,9 +71,10 @@ def toy(monkeypatch: pytest.MonkeyPatch) -> Toy:
 
 
 @pytest.fixture
-def project(toy: Toy) -> Project:
-    """Sixty items in three groups, each told by a word; all embedded."""
+def project(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> Project:
+    """Sixty items in three groups, each told by a word; all embedded. Twenty answers are enough to learn from."""
     learner.forget()
+    monkeypatch.setattr(tunings, "FIRST", 20)
     texts = [f"{WORDS[k % 3]} and filler{k % 7} number{k}" for k in range(ITEMS)]
     made = make.project(labels=WORDS, texts=texts, encoder="minilm")
     embed(made)
