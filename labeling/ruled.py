@@ -57,8 +57,8 @@ class Scene:
     spoken: dict[int, Bool[np.ndarray, " n"]]
     """Whom each active rule speaks of, by its id."""
     rules: dict[int, Rule]
-    same: dict[int, Int[np.ndarray, " n"]] = field(default_factory=dict)
-    """How many active rules speak for a label, by the label's id."""
+    same: dict[int | None, Int[np.ndarray, " n"]] = field(default_factory=dict)
+    """How many active rules speak for a label, by the label's id; None: for any."""
 
     def some(self, which: str, fired: Bool[np.ndarray, " n"], label_id: int, but: int | None) -> np.ndarray:
         """Of the items that a rule speaks of, those of this sort. `but`: its id, where it is saved."""
@@ -73,7 +73,7 @@ class Scene:
         if which in (Which.OVERLAP, Which.CONFLICT):
             mine = self.spoken.get(but or 0)
             like = self._speaking(label_id) - (0 if mine is None else mine)
-            unlike = sum((self._speaking(other) for other in self._labels() - {label_id}), np.zeros(len(fired), int))
+            unlike = self._speaking(None) - self._speaking(label_id)
             return fired & ((unlike > 0) if which == Which.CONFLICT else (like + unlike > 0))
         return fired
 
@@ -93,12 +93,12 @@ class Scene:
             for rule_id in most
         ]
 
-    def _labels(self) -> set[int]:
-        return {rule.label_id for rule in self.rules.values()}
-
-    def _speaking(self, label_id: int) -> Any:
+    def _speaking(self, label_id: int | None) -> Any:
+        """How many active rules speak of each row for this label; None: for any."""
         if label_id not in self.same:
-            mine = [spoken for rule_id, spoken in self.spoken.items() if self.rules[rule_id].label_id == label_id]
+            mine = [
+                spoken for rule_id, spoken in self.spoken.items() if label_id in (None, self.rules[rule_id].label_id)
+            ]
             self.same[label_id] = np.asarray(sum(mine, np.zeros(len(self.rows), dtype=np.int64)))
         return self.same[label_id]
 
