@@ -7,6 +7,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import dj_database_url
+from celery.schedules import crontab
 from csp.constants import NONCE, NONE, SELF
 from django.utils.translation import gettext_lazy as _
 
@@ -224,6 +225,8 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": 5.0,
         "options": {"expires": 5},  # or they would pile up while all workers are busy
     },
+    # At night, for it may take a processor for an hour where many projects contribute.
+    "improve the models": {"task": "labeling.tasks.improve", "schedule": crontab(hour=3, minute=17)},
     "sweep expired leases": {"task": "labeling.tasks.sweep", "schedule": 60.0, "options": {"expires": 60}},
 }
 CELERY_BEAT_SCHEDULE_FILENAME = str(ENV.data_dir / "celerybeat-schedule")

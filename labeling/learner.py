@@ -20,6 +20,7 @@ from metalearning import (
     comparison,
     evaluation,
     graph,
+    heritage,
     label_errors,
     predict,
     rules,
@@ -57,6 +58,18 @@ class Rules:
 
 
 @dataclass(frozen=True, eq=False)
+class Earlier:
+    """Answered items of earlier projects: `z` centred in their own pools, `columns` this project's labels.
+
+    `key` tells whether they are still those of the last adaptation.
+    """
+
+    z: Float[np.ndarray, "rows dim"]
+    columns: Int[np.ndarray, " rows"]
+    key: tuple[Any, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
 class Lesson:
     """What there is to learn from.
 
@@ -77,6 +90,7 @@ class Lesson:
     seed: int = 0
     mix: evaluation.Mix = ALL_MARGIN
     checkpoint: Path | None = None
+    earlier: Earlier | None = None
     strategy: str = "auto"  # or "margin", "typical", "random"
     learner: str = "recipe"  # or "lr", the baseline
     recall: Callable[[], Mapping[str, np.ndarray] | None] = lambda: None
@@ -133,11 +147,13 @@ def forget() -> None:
     """Drop what is remembered between adaptations, as a new worker would have it."""
     _pools.clear()
     _warm.clear()
+    _heritages.clear()
     _ruled.clear()
 
 
 _pools: OrderedDict[tuple[Any, ...], Pool] = OrderedDict()
 _warm: OrderedDict[tuple[Any, ...], Adaptation] = OrderedDict()
+_heritages: OrderedDict[tuple[Any, ...], heritage.Heritage] = OrderedDict()
 _ruled: OrderedDict[tuple[Any, ...], tuple[Any, ...]] = OrderedDict()  # the rules of the remembered adaptations
 
 
@@ -188,11 +204,22 @@ def _adapted(lesson: Lesson, pool: Pool, heard: rules.RuleModel | None, generato
         generator=generator,
         gate=_gate(lesson.checkpoint),
         warm=warm,
-        voices=lesson.voices if heard is None else (*lesson.voices, heard.voice()),
+        voices=(*lesson.voices, *_inherited(lesson, pool), *([] if heard is None else [heard.voice()])),
     )
     _remember(_warm, lesson.key, adaptation)
     _remember(_ruled, lesson.key, ruled)
     return adaptation
+
+
+def _inherited(lesson: Lesson, pool: Pool) -> list[Voice]:
+    """What earlier projects say of the items, as one voice; their head is fitted once and remembered."""
+    earlier = lesson.earlier
+    if earlier is None:
+        return []
+    key = (lesson.key, lesson.label_count, earlier.key)
+    if key not in _heritages:
+        _remember(_heritages, key, heritage.learn(earlier.z, earlier.columns))
+    return [heritage.voice(_heritages[key], pool, lesson.rows, lesson.label_count)]
 
 
 @lru_cache(maxsize=8)

@@ -31,6 +31,7 @@ STEPS = {
     Job.Kind.ACCEPT: ("labeling.flow.reviewing",),
     Job.Kind.EXPORT: ("labeling.flow.exporting",),
     Job.Kind.COMPARE: ("labeling.flow.adapting:compare",),
+    Job.Kind.IMPROVE: ("labeling.flow.improving",),
 }
 # The loop: what a finished job is followed by. Answers queue an adaptation of their own; now and then one is followed
 # by a tuning of the encoder, which the next adaptation hears of.
@@ -67,6 +68,14 @@ def sweep() -> None:
     from labeling.flow import queueing
 
     queueing.sweep(now=timezone.now())
+
+
+@shared_task
+def improve() -> None:
+    """Each night: learn from what contributing projects answered since the last time."""
+    from labeling.flow import improving
+
+    improving.nightly()
 
 
 def _attempt(job: Job) -> tuple[str, str]:

@@ -221,6 +221,7 @@ TABLE = (
     Door("POST", "api_pin", ADMIN, 200, lambda world: {"snapshot": 1}),
     Door("GET", "api_comparisons", REVIEWER),
     Door("POST", "api_comparisons", ADMIN, 202, _two_checkpoints),
+    Door("POST", "api_improvements", ADMIN, 409, lambda world: {}),  # no project contributes
     Door("POST", "api_finish", ADMIN, 200, lambda world: {"finished": True}),
     Door("GET", "export", REVIEWER),
     Door("GET", "api_exports", REVIEWER),

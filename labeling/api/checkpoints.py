@@ -17,7 +17,7 @@ from labeling import access, checkpoints, jobs, suggestions
 from labeling.api.jobs import JobOut
 from labeling.api.schema import valid
 from labeling.errors import StaffOnly
-from labeling.flow import choosing, founding
+from labeling.flow import choosing, founding, improving
 from labeling.models import Job, Role
 
 COMPARISONS = 20  # newest that are listed
@@ -40,6 +40,17 @@ class ComparisonIn(serializers.Serializer):
 
     first = serializers.IntegerField()
     second = serializers.IntegerField(help_text="Compared with the first: a gain above 0 means this one is better.")
+
+
+class ImproveIn(serializers.Serializer):
+    """How long to train; what is not given is chosen for a night's work."""
+
+    tasks = serializers.IntegerField(required=False, min_value=10, max_value=5000)
+    validation_tasks = serializers.IntegerField(required=False, min_value=5, max_value=2000)
+    epochs = serializers.IntegerField(required=False, min_value=1, max_value=200)
+    members = serializers.IntegerField(required=False, min_value=1, max_value=10)
+    draws = serializers.IntegerField(required=False, min_value=2, max_value=50, help_text="Per project kept out.")
+    seed = serializers.IntegerField(required=False, min_value=0, max_value=2**31)
 
 
 class FinishIn(serializers.Serializer):
@@ -114,6 +125,18 @@ class Comparisons(APIView):
         return Response(_with_question(choosing.compare(project=project, by=user, **given)), status=202)
 
 
+class Improvements(APIView):
+    """Learning from finished projects."""
+
+    @extend_schema(operation_id="improvements_begin", request=ImproveIn, responses={202: JobOut})
+    def post(self, request: Request, project_id: int) -> Response:
+        """Train on all contributing projects; the result is used only if it is better on projects kept out."""
+        user = access.person(request)
+        project = access.project(user, project_id, Role.ADMIN)
+        job = improving.begin(project=project, by=user, asked=valid(ImproveIn, request.data))
+        return Response(jobs.describe(job), status=202)
+
+
 class Finish(APIView):
     """The end of a project's labelling."""
 
@@ -134,6 +157,7 @@ PROJECT = r"^projects/(?P<project_id>\d{1,18})"
 urlpatterns = [
     re_path(PROJECT + r"/checkpoints/?$", Checkpoints.as_view(), name="api_checkpoints"),
     re_path(PROJECT + r"/comparisons/?$", Comparisons.as_view(), name="api_comparisons"),
+    re_path(PROJECT + r"/improvements/?$", Improvements.as_view(), name="api_improvements"),
     re_path(PROJECT + r"/pin/?$", Pin.as_view(), name="api_pin"),
     re_path(PROJECT + r"/finish/?$", Finish.as_view(), name="api_finish"),
     re_path(r"^checkpoints/(?P<checkpoint_id>\d{1,18})/use/?$", Use.as_view(), name="api_checkpoint_use"),

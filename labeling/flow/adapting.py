@@ -16,6 +16,7 @@ from django.utils.translation import gettext as _
 from labeling import (
     checkpoints,
     evaluation,
+    inherited,
     learner,
     lessons,
     live,
@@ -102,6 +103,7 @@ def _lesson(
         open_rows=_open_rows(project, known),
         mix=evaluation.mix(project),
         checkpoint=checkpoints.local_file(checkpoints.fitting(project)),
+        earlier=inherited.of(project, labels, dimension),
         voices=() if tuning is None else (_voice(tuning, labels, rows, known),),
         recall=partial(pool.read_graph, project.pk, project.encoder, known),
         keep=partial(pool.write_graph, project.pk, project.encoder, known),

@@ -64,7 +64,13 @@ class Job(models.Model):
                 fields=["project", "kind", "state"],
                 condition=models.Q(kind__in=["embed", "adapt", "vote", "tune"], state__in=["queued", "running"]),
                 name="one_waiting_and_one_running",
-            )
+            ),
+            # On the whole server: each would train on all contributing projects.
+            models.UniqueConstraint(
+                fields=["kind", "state"],
+                condition=models.Q(kind="improve", state__in=["queued", "running"]),
+                name="one_improvement_at_a_time",
+            ),
         ]
 
 

@@ -17,7 +17,7 @@ from django.views.decorators.http import require_http_methods
 
 from labeling import access, checkpoints, evaluation, suggestions, tunings
 from labeling.errors import Refused, StaffOnly
-from labeling.flow import choosing, founding
+from labeling.flow import choosing, founding, improving
 from labeling.models import Checkpoint, Job, Member, Project, Role, Snapshot
 from labeling.pages.gate import context, members
 from labeling.pages.settings import ENCODERS
@@ -59,6 +59,7 @@ def _page(request: HttpRequest, member: Member, status: int = 200) -> HttpRespon
         checkpoints=[_checkpoint_shown(one) for one in listed],
         ready=[one for one in listed if one["state"] == Checkpoint.State.READY],
         comparisons=_comparisons(project, {one["id"]: one["name"] for one in listed}),
+        improvement=Job.objects.filter(project=project, kind=Job.Kind.IMPROVE).order_by("-pk").first(),
         is_admin=Role(member.role).reaches(Role.ADMIN),
         is_staff=access.may_create_projects(access.person(request)),
         tuning=_tuning(project),
@@ -135,6 +136,14 @@ def _finish(request: HttpRequest, project: Project) -> str:
     return "sharing"
 
 
+def _improve(request: HttpRequest, project: Project) -> str:
+    improving.begin(project=project, by=access.person(request))
+    messages.success(
+        request, _("The training has begun. Its result appears among the models, whether it is used or not.")
+    )
+    return "sharing"
+
+
 def _nothing(request: HttpRequest, project: Project) -> str:
     """A form that this page does not know changes nothing."""
     return ""
@@ -146,6 +155,7 @@ DOINGS: dict[str, Callable[[HttpRequest, Project], str]] = {
     "compare": _compare,
     "pin": _pin,
     "finish": _finish,
+    "improve": _improve,
 }
 
 
