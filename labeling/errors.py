@@ -107,6 +107,7 @@ def _named() -> dict[str, str]:
     return {
         "answer": pgettext("missing", "answer"),
         "batch": pgettext("missing", "batch"),
+        "certificate": pgettext("missing", "certificate"),
         "checkpoint": pgettext("missing", "model"),
         "export": pgettext("missing", "export"),
         "image": pgettext("missing", "image"),

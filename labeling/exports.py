@@ -80,6 +80,7 @@ COLUMNS = (
     ("origin", _("Who gave the label: person, accepted (the model, accepted by a person), imported, or suggestion.")),
     ("confidence", _("How sure the model was of an accepted or suggested label, 0 to 1; an estimate.")),
     ("snapshot", _("The number of the model that suggested the label.")),
+    ("certificate", _("The number of the certificate whose set the item belongs to; empty without one.")),
     ("annotator", _("Who answered or accepted: the user name, or a pseudonym that is the same within the file.")),
     ("external_id", _("The id that the imported file gave the item.")),
     ("labeled_at", _("When the label was given, in UTC.")),

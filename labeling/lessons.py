@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from labeling import encoders, weighing
-from labeling.models import LABELLING, Answer, Label, Origin, Project
+from labeling.models import LABELLING, Answer, Audit, Certificate, Label, Origin, Project
 
 LARGEST = 5_000  # answers learned from: people's before imported ones, evenly over the labels
 
@@ -18,14 +18,27 @@ def answers(project: Project, labels: list[Label], known: int) -> tuple[np.ndarr
     current = Answer.objects.filter(
         project=project, withdrawn_at=None, item__row__lt=known, label__in=labels, purpose__in=LABELLING
     )
-    people = [(row, label_id) for row, label_id in weighing.labels(project) if row < known and label_id in column]
-    answered = {row for row, _label in people}
+    audited = under_audit(project)
+    people = [
+        (row, label_id)
+        for row, label_id in weighing.labels(project)
+        if row < known and label_id in column and row not in audited
+    ]
+    known_already = audited | {row for row, _label in people}
     imported = [
-        (row, label_id) for row, label_id in _imported(current, LARGEST - len(people), labels) if row not in answered
+        (row, label_id)
+        for row, label_id in _imported(current, LARGEST - len(people), labels)
+        if row not in known_already
     ]
     given = people + imported
     rows = np.array([row for row, _label in given], dtype=np.intp)
     return rows, np.array([column[label_id] for _row, label_id in given], dtype=np.intp)
+
+
+def under_audit(project: Project) -> set[int]:
+    """The rows whose labels are being tested: what audits say is not learned from before their claim is decided."""
+    running = Audit.objects.filter(certificate__project=project, certificate__state=Certificate.State.RUNNING)
+    return set(running.values_list("item__row", flat=True))
 
 
 def _imported(current: Any, most: int, labels: list[Label]) -> list[tuple[int, int]]:

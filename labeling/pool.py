@@ -6,6 +6,7 @@
     projects/7/snapshots/00000012.ranking.json        whom to ask next
     projects/7/snapshots/00000012.held_out.npz        what models that had not seen them said of the answers
     projects/7/snapshots/00000012.model.npz           what it takes to predict again
+    projects/7/certificates/00000003-5f….npz          what certificate 3 froze, surest first
 
 Vectors are read as one memory map, assembled in the local cache folder from the chunks.
 """
@@ -246,6 +247,25 @@ def delete_old_snapshots(project_id: int, keep: int, besides: Collection[int] = 
     return removed
 
 
+# Certificates
+
+
+def write_frozen(project_id: int, number: int, seed: str, arrays: Mapping[str, np.ndarray]) -> None:
+    """Store what a certificate froze, as named arrays of one entry per candidate, surest first. Written once.
+
+    The name has the seed in it: a start that failed leaves nothing that the next of the same number would read.
+    """
+    blobs.write(_certificate(project_id, number, seed), lambda file: _save_arrays(file, arrays))
+
+
+def read_frozen(project_id: int, number: int, seed: str) -> dict[str, np.ndarray]:
+    """What a certificate froze, as it was written. Raises FileNotFoundError where the storage has lost it."""
+    path = blobs.local(_certificate(project_id, number, seed))
+    if path is None:
+        raise FileNotFoundError(_certificate(project_id, number, seed))
+    return _load_arrays(path)
+
+
 # The neighbour graph
 
 
@@ -272,7 +292,7 @@ def read_graph(project_id: int, encoder: str, item_count: int) -> dict[str, np.n
 
 def delete_project(project_id: int) -> None:
     """Remove every array of a project."""
-    for folder in ("vectors", "graphs", "snapshots", "names", "rules", "states", "tunings"):
+    for folder in ("vectors", "graphs", "snapshots", "names", "rules", "states", "tunings", "certificates"):
         blobs.delete_folder(f"projects/{project_id}/{folder}")
 
 
@@ -295,6 +315,10 @@ def _snapshot_folder(project_id: int) -> str:
 
 def _snapshot(project_id: int, number: int, what: str) -> str:
     return f"{_snapshot_folder(project_id)}/{number:08d}.{what}"
+
+
+def _certificate(project_id: int, number: int, seed: str) -> str:
+    return f"projects/{project_id}/certificates/{number:08d}-{seed}.npz"
 
 
 def _chunk_number(name: str) -> int | None:

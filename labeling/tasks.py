@@ -25,7 +25,12 @@ logger = logging.getLogger(__name__)
 STEPS = {
     Job.Kind.IMPORT: ("labeling.flow.importing",),
     Job.Kind.EMBED: ("labeling.flow.comparing", "labeling.flow.embedding", "labeling.flow.ruling"),
-    Job.Kind.ADAPT: ("labeling.flow.judging", "labeling.flow.adapting", "labeling.flow.queueing"),
+    Job.Kind.ADAPT: (
+        "labeling.flow.judging",
+        "labeling.flow.auditing",
+        "labeling.flow.adapting",
+        "labeling.flow.queueing",
+    ),
     Job.Kind.VOTE: ("labeling.flow.ruling",),
     Job.Kind.TUNE: ("labeling.flow.tuning",),
     Job.Kind.ACCEPT: ("labeling.flow.reviewing",),

@@ -1,7 +1,6 @@
 """`python -m metalearning`: meta-training, the papers' experiments, and the check of a certificate."""
 
 import argparse
-import json
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import fields
@@ -11,8 +10,8 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
-from metalearning import metatrain, omniglot, sinusoid, sources
-from metalearning.certificate_record import RecordDoesNotHold, recompute
+from metalearning import certified_data, metatrain, omniglot, sinusoid, sources
+from metalearning.certificate_record import RecordDoesNotHold
 from metalearning.checkpoint import CheckpointUnreadable, load
 from metalearning.experiments import ALGORITHMS, table
 from metalearning.training import Progress
@@ -114,16 +113,13 @@ class Bars:
 
 
 def _verify(options: argparse.Namespace) -> int:
-    record = json.loads(options.record.read_text())
     try:
-        evidence = recompute(record)
+        verdict = certified_data.verify(options.files)
     except RecordDoesNotHold as error:
         print(f"does not hold: {error}")
         return 1
-    print(
-        f"holds: {evidence.state}, {evidence.accepted} items accepted with at most {record['eps']:.1%} wrong, "
-        f"confidence {1 - record['delta']:.0%}, {evidence.audits} audits"
-    )
+    for line in verdict:
+        print(line)
     return 0
 
 
@@ -149,8 +145,12 @@ def _parser() -> argparse.ArgumentParser:
     training.add_argument("--serves", nargs="*", default=[], help="encoders it may be used for; default: the sources'")
     _add_config(training, metatrain.Config)
     training.set_defaults(run=_metatrain)
-    verify = commands.add_parser("verify", help="recompute a certificate from its record")
-    verify.add_argument("record", type=Path, help="certificate.json")
+    verify = commands.add_parser(
+        "verify", help="recompute certificates from their records, and compare exported data with what they certify"
+    )
+    verify.add_argument(
+        "files", type=Path, nargs="+", help="certificate.json, and the exported data (CSV, JSON, Parquet or zip)"
+    )
     verify.set_defaults(run=_verify)
     return parser
 

@@ -12,7 +12,7 @@ from django.test import Client
 from rest_framework.test import APIClient
 
 from labeling import pool, standing
-from labeling.models import Answer, Item, Label, Origin, Project, Snapshot, User
+from labeling.models import Answer, Certificate, Item, Label, Origin, Project, Snapshot, User
 from tests import make
 
 LABELS = ("Card arrival", "Card delivery estimate", "Exchange rate")
@@ -81,6 +81,42 @@ def snapshot(
         seconds=0.1,
         created_at=at,
     )
+
+
+def certificate(project: Project, snapshot: Snapshot, asker: User) -> Certificate:
+    """A certificate that has passed over all open items, surest first as they come, without the audits behind it."""
+    items = list(Item.objects.filter(project=project, status="open").order_by("row"))
+    label = label_of(snapshot)
+    arrays = {
+        "item_ids": np.array([item.pk for item in items]),
+        "rows": np.array([item.row for item in items]),
+        "label_ids": np.full(len(items), label),
+        "confidence": np.full(len(items), 0.9, dtype=np.float32),
+    }
+    made = Certificate.objects.create(
+        project=project,
+        number=1,
+        state=Certificate.State.PASSED,
+        snapshot=snapshot,
+        eps=0.1,
+        attempt=1,
+        seed="seed",
+        items=len(items),
+        items_sha256="0" * 64,
+        prefixes=[len(items)],
+        budget=10,
+        accepted=len(items),
+        started_by=asker,
+        started_at=make.NOW,
+        decided_at=make.NOW,
+    )
+    pool.write_frozen(project.pk, made.number, made.seed, arrays)
+    return made
+
+
+def label_of(snapshot: Snapshot) -> int:
+    """The first of the labels that the snapshot knows."""
+    return int(snapshot.labels[0])
 
 
 @transaction.atomic

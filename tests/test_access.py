@@ -208,6 +208,16 @@ TABLE = (
     Door("DELETE", "api_doubt_keep", REVIEWER, 409),
     Door("POST", "api_doubt_ask_again", REVIEWER, 409),
     Door("GET", "api_duplicates", REVIEWER),
+    # Certificates
+    Door("GET", "certificate", REVIEWER),
+    Door("GET", "api_certificates", REVIEWER),
+    Door("POST", "api_certificates", REVIEWER, 409, lambda world: {"eps": 0.1}),  # too few items to be worth it
+    Door("GET", "api_certificate_proposal", REVIEWER, query="?eps=0.1"),
+    Door("GET", "api_certificate", REVIEWER),
+    Door("POST", "api_certificate_stop", REVIEWER, 409),  # it has ended
+    Door("POST", "api_certificate_accept", REVIEWER, 201),
+    Door("GET", "api_certificate_record", REVIEWER),
+    Door("POST", "api_samples", REVIEWER, 201, lambda world: {"audits": 10}),
     # Overview, models, export
     Door("GET", "overview", ANNOTATOR),
     Door("GET", "api_overview", ANNOTATOR),
@@ -286,6 +296,7 @@ def world(db: None) -> World:
             values={"label": factories.label(project, 1), "kind": "keyword", "text": "long"},
             now=timezone.now(),
         ).pk,
+        "certificate_id": factories.certificate(project, snapshot, owner).number,
     }
     return world
 
@@ -422,6 +433,7 @@ def _name_of(path: str) -> str:
     filled = path.replace("{", "").replace("}", "")
     for name in (
         "project",
+        "certificate",
         "label",
         "member",
         "invitation",

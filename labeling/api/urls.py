@@ -3,6 +3,7 @@
 from django.urls import URLPattern, URLResolver
 
 from labeling.api import (
+    certificates,
     checkpoints,
     disagreements,
     evaluation,
@@ -35,6 +36,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     *review.urlpatterns,
     *quality.urlpatterns,
     *rules.urlpatterns,
+    *certificates.urlpatterns,
     *overview.urlpatterns,
     *disagreements.urlpatterns,
     *snapshots.urlpatterns,

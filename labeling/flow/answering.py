@@ -11,7 +11,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import Q, QuerySet
 from django.utils.translation import gettext as _
 
-from labeling import dispatch, prepared, standing
+from labeling import asking, dispatch, prepared, standing
 from labeling.errors import Conflict, NotFound
 from labeling.models import (
     Acceptance,
@@ -245,7 +245,7 @@ def _give(
     lease = _lease.first(item=item.pk, holder=author.pk)
     answer = Answer.objects.create(
         project=project, item=item, author=author, label=label, value=value, key=key, seconds=seconds, created_at=now,
-        **_seen(project, lease),
+        **_seen(project, lease, previous),
     )  # fmt: skip
     if lease:
         _end(lease=lease.pk)
@@ -277,10 +277,13 @@ def _decisions(item: Item) -> QuerySet[Answer]:
     return Answer.objects.filter(item=item, purpose=Purpose.DECISION, withdrawn_at=None)
 
 
-def _seen(project: Project, lease: Lease | None) -> dict[str, Any]:
-    """What was suggested to the person who held this lease, and why the item was asked."""
+def _seen(project: Project, lease: Lease | None, previous: Answer | None) -> dict[str, Any]:
+    """What was suggested to the person who held this lease, and why the item was asked.
+
+    Who changes an answer given blind has not seen more since: a slip that is put right stays blind.
+    """
     if lease is None:
-        return {}
+        return {"reason": asking.BLIND} if previous and previous.reason == asking.BLIND else {}
     told: dict[str, Any] = {"reason": lease.reason.get("code", ""), "snapshot_id": lease.snapshot_id}
     if lease.top:
         label_id, p = lease.top[0]

@@ -14,7 +14,7 @@ from django.core.files.storage import default_storage
 from django.db.models import Count, Max
 from django.utils.translation import gettext as _
 
-from labeling import blobs, formats, pool, suggestions
+from labeling import blobs, certificates, formats, pool, suggestions
 from labeling.errors import BadField, Conflict
 from labeling.exports import Origin
 from labeling.jobs import Progress
@@ -122,6 +122,7 @@ def rows(
     total = sum(count for _status, count in counted)
     label_names = dict(Label.objects.filter(project=project).values_list("pk", "name"))
     names = Names(options.pseudonyms)
+    certify = _certifier(project)
     suggest = _suggester(project, options)
     done = 0
     for items in _batches(project, statuses):
@@ -129,6 +130,7 @@ def rows(
         given = _given(project, items, names)
         for item in items:
             row = _row(item, label_names, given.get(item["pk"]))
+            certify(row, item)
             if not row.origin:
                 suggest(row, item["row"], label_names)
             if _wanted(row, options):
@@ -199,6 +201,24 @@ def _row(item: Mapping[str, Any], label_names: Mapping[int, str], given: Given |
     if given is not None and row.origin:
         row.annotator, row.labeled_at, row.seconds, row.confidence, row.snapshot = given
     return row
+
+
+def _certifier(project: Project) -> Callable[[formats.ExportRow, Mapping[str, Any]], None]:
+    """What notes on a row whose certificate's set it belongs to: as it was certified, or answered by a person since."""
+    numbers = np.zeros(project.tally.items, dtype=np.int32)
+    frozen_ids = np.full(project.tally.items, -1, dtype=np.int64)
+    for number, certificate in sorted(certificates.marks_of_batches(project).items()):
+        frozen = certificates.frozen(certificate)[: certificate.accepted]
+        numbers[frozen.rows], frozen_ids[frozen.rows] = number, frozen.label_ids
+
+    def certify(row: formats.ExportRow, item: Mapping[str, Any]) -> None:
+        place = item["row"]
+        if place >= len(numbers) or not numbers[place]:
+            return
+        if row.origin == Origin.PERSON or (row.origin == Origin.ACCEPTED and item["label_id"] == frozen_ids[place]):
+            row.certificate = int(numbers[place])
+
+    return certify
 
 
 def _suggester(project: Project, options: Options) -> Callable[[formats.ExportRow, int, Mapping[int, str]], None]:

@@ -16,9 +16,12 @@ from labeling.errors import BadField, Conflict
 from labeling.models import (
     Acceptance,
     Answer,
+    Ask,
+    Audit,
     BadRow,
     Batch,
     Candidate,
+    Certificate,
     Comment,
     Export,
     Gold,
@@ -71,6 +74,9 @@ DELETED_AT_ONCE = 20_000  # rows in one transaction, so that nobody waits long f
 _ROWS: tuple[tuple[type[models.Model], str], ...] = (
     (Acceptance, "project"),
     (Batch, "project"),
+    (Audit, "certificate__project"),
+    (Certificate, "project"),
+    (Ask, "project"),
     (Answer, "project"),
     (Mark, "project"),
     (Lease, "project"),

@@ -11,8 +11,22 @@ from django.db import IntegrityError, transaction
 from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
 
-from labeling import pool, prepared, suggestions
-from labeling.models import Answer, Candidate, Item, Job, Lease, Mark, Origin, Project, Snapshot, Status, User
+from labeling import asking, pool, prepared, suggestions
+from labeling.models import (
+    Acceptance,
+    Answer,
+    Ask,
+    Candidate,
+    Item,
+    Job,
+    Lease,
+    Mark,
+    Origin,
+    Project,
+    Snapshot,
+    Status,
+    User,
+)
 from labeling.models.lease import SENT_BACK
 
 PINNED_QUEUE = 200  # items ranked anew by a snapshot that an admin went back to
@@ -36,6 +50,7 @@ def claim(
     never empty while work remains. Each is leased for the project's `lease_seconds`; nobody else gets it
     meanwhile. Fewer than `count` come back where no more are free. `chance` picks among items outside the queue.
     Where several people answer each item it goes from one to the next, and to nobody twice.
+    Where the project has questions beside the queue (`Ask`), these are mixed in.
     """
     expires = now + timedelta(seconds=project.lease_seconds)
     with transaction.atomic():
@@ -43,6 +58,8 @@ def claim(
         missing = count - len(kept)
         if missing <= 0:
             return kept
+        if project.blind_share:
+            return kept + _mixed(project, user, tab, missing, now, expires, chance or random)
         taken = _from_queue(project, user, tab, missing, now, expires)
         if len(taken) < missing:
             taken += _from_anywhere(project, user, tab, missing - len(taken), now, expires, chance or random)
@@ -65,7 +82,8 @@ def hold(*, item: Item, user: User, tab: str, now: datetime) -> Lease:
                 # Leases are shown in the order they were made, so it has to look older than the others.
                 "created_at": min(now, oldest - timedelta(microseconds=1)) if oldest else now,
                 "expires_at": now + timedelta(seconds=item.project.lease_seconds),
-                "reason": {"code": "returned"},
+                "reason": {"code": asking.BLIND if _was_blind(item, user) else "returned"},
+                "top": [],
             },
         )
     return lease
@@ -145,6 +163,64 @@ def _kept(project: Project, user: User, tab: str, count: int, now: datetime, exp
     return kept
 
 
+def _mixed(
+    project: Project, user: User, tab: str, count: int, now: datetime, expires: datetime, chance: Chance
+) -> list[Lease]:
+    """Questions from beside the queue among those from it, as many as the project's `blind_share` of all.
+
+    The same share of the others is asked without a suggestion too, so that none tells by that what it is for.
+    """
+    taken: list[Lease] = []
+    for _place in range(count):
+        apart, blind = (chance.randrange(1000) < 1000 * project.blind_share for _ in range(2))
+        one = _from_asks(project, user, tab, now, expires) if apart else []
+        if not one:
+            one = _from_queue(project, user, tab, 1, now, expires)
+            one = one or _from_anywhere(project, user, tab, 1, now, expires, chance)
+            if one and blind:
+                _blind(one[0])
+        # Where nothing else is left, they are all that is asked.
+        taken += one or _from_asks(project, user, tab, now, expires)
+    return taken
+
+
+def _from_asks(project: Project, user: User, tab: str, now: datetime, expires: datetime) -> list[Lease]:
+    """The first question that this person may be asked: of an item of which they have not seen what is suggested."""
+    item = OuterRef("item")
+    mine = Answer.objects.filter(item=item, author=user).exclude(reason=asking.BLIND, withdrawn_at__isnull=False)
+    refused = Mark.objects.filter(item=item, author=user, code__in=[Mark.Code.SKIP, Mark.Code.REJECT])
+    accepted = Acceptance.objects.filter(item=item, batch__accepted_by=user)
+    said = Answer.objects.filter(
+        item=item, reason=asking.BLIND, withdrawn_at=None, created_at__gte=OuterRef("created_at")
+    )
+    held = Lease.objects.filter(item=item, expires_at__gt=now)
+    asks = Ask.objects.filter(
+        Q(not_for=None) | (~Q(not_for=user) & ~Exists(accepted)),
+        Q(only_for=None) | Q(only_for=user),
+        Q(lasting=True) | ~Exists(said),
+        ~Exists(held), ~Exists(mine), ~Exists(refused),
+        project=project,
+    )  # fmt: skip
+    ask = asks.select_related("item").order_by("pk").first()
+    if ask is None:
+        return []
+    lease = Lease(project=project, item=ask.item, holder=user, tab=tab, created_at=now, expires_at=expires)
+    lease.reason = {"code": asking.BLIND}
+    return _lease([lease], now)
+
+
+def _blind(lease: Lease) -> None:
+    """Ask it without a suggestion."""
+    lease.reason, lease.top, lease.snapshot = {"code": asking.BLIND}, [], None
+    lease.save(update_fields=["reason", "top", "snapshot"])
+
+
+def _was_blind(item: Item, user: User) -> bool:
+    """Whether this person was asked blind before: taking it back is no way to the suggestion."""
+    last = Answer.objects.filter(item=item, author=user).order_by("-pk").values_list("reason", flat=True).first()
+    return last == asking.BLIND or Ask.objects.filter(item=item).exclude(not_for=user).exists()
+
+
 def _from_queue(project: Project, user: User, tab: str, count: int, now: datetime, expires: datetime) -> list[Lease]:
     several = project.overlap > 1
     found = _first_in_queue(project=project.pk, user=user.pk, now=now, count=count, several=several)
@@ -169,6 +245,8 @@ def _from_anywhere(
     """Open items from random places, so that a file sorted by label is not asked label by label."""
     several = project.overlap > 1
     items = _free(Item.objects.filter(project=project, status=Status.OPEN), "pk", user, now, several)
+    if project.blind_share:
+        items = items.filter(~Exists(Ask.objects.filter(item=OuterRef("pk"))))
     size = max(project.tally.items, 1)
     found: dict[int, Item] = {}
     while len(found) < count:
@@ -233,7 +311,9 @@ def _lease_what_is_free(wanted: list[Lease], now: datetime) -> list[Lease]:
 @prepared.rows(project=prepared.ID, holder=prepared.ID, tab=prepared.TEXT, now=prepared.TIME)
 def _held(project: Any, holder: Any, tab: Any, now: Any, count: int) -> QuerySet[Lease]:
     held = Lease.objects.filter(project=project, holder=holder, tab__in=[tab, SENT_BACK], expires_at__gt=now)
-    return _shown(held).filter(item__status=Status.OPEN)[:count]
+    # What is asked beside the queue may have a label already.
+    asked = Exists(Ask.objects.filter(item=OuterRef("item")))
+    return _shown(held).filter(Q(item__status=Status.OPEN) | Q(asked))[:count]
 
 
 @prepared.update(project=prepared.ID, holder=prepared.ID, tab=prepared.TEXT, now=prepared.TIME, expires=prepared.TIME)
@@ -263,6 +343,7 @@ def _give_back(leases: QuerySet[Lease], now: datetime) -> int:
     with transaction.atomic():
         held = list(leases.select_for_update(skip_locked=True).select_related("item"))
         gone = [lease for lease in held if not _waits_on(lease, now)]
+        asked = set(Ask.objects.filter(item__in=[lease.item_id for lease in gone]).values_list("item_id", flat=True))
         Candidate.objects.bulk_create(
             [
                 Candidate(
@@ -270,7 +351,7 @@ def _give_back(leases: QuerySet[Lease], now: datetime) -> int:
                     reason=lease.reason, top=lease.top,
                 )
                 for lease in gone
-                if lease.item.status == Status.OPEN
+                if lease.item.status == Status.OPEN and lease.item_id not in asked
             ],
             ignore_conflicts=True,
         )  # fmt: skip
@@ -288,7 +369,8 @@ def _waits_on(lease: Lease, now: datetime) -> bool:
 
 def _items_by_row(project: Project, rows: Iterable[int]) -> dict[int, int]:
     free = Item.objects.filter(project=project, row__in=list(rows), status=Status.OPEN)
-    found = dict(free.filter(~Exists(Lease.objects.filter(item=OuterRef("pk")))).values_list("row", "pk"))
+    elsewhere = Exists(Lease.objects.filter(item=OuterRef("pk"))), Exists(Ask.objects.filter(item=OuterRef("pk")))
+    found = dict(free.filter(*(~place for place in elsewhere)).values_list("row", "pk"))
     if project.overlap > 1:
         # What the model thinks of these tells what was answered; they wait in front already, without that.
         answered = set(_answered(list(found.values())))

@@ -11,9 +11,22 @@ from django.db import transaction
 from django.db.models import F, Min, QuerySet
 from django.utils.translation import gettext as _
 
-from labeling import dispatch, standing, suggestions
+from labeling import certificates, dispatch, standing, suggestions
 from labeling.errors import BadField, Conflict
-from labeling.models import Acceptance, Batch, Candidate, Item, Job, Label, Mark, Project, Snapshot, Status, User
+from labeling.models import (
+    Acceptance,
+    Batch,
+    Candidate,
+    Certificate,
+    Item,
+    Job,
+    Label,
+    Mark,
+    Project,
+    Snapshot,
+    Status,
+    User,
+)
 from labeling.suggestions import State, Suggestions
 
 IN_REQUEST = 5000  # as many are settled while the person waits; more become a job
@@ -24,12 +37,16 @@ Progress = Callable[..., None]
 
 @dataclass(frozen=True)
 class Choice:
-    """What a reviewer chose to accept: all from a confidence on, or these items. Of one label, or of any."""
+    """What a reviewer chose to accept: all from a confidence on, these items, or what a certificate covers.
+
+    Of one label, or of any.
+    """
 
     snapshot: Snapshot
     threshold: float | None = None  # lowest confidence accepted, in [0, 1]
     label: Label | None = None
     item_ids: Sequence[int] | None = None
+    certificate: Certificate | None = None  # a passed one
 
 
 @dataclass(frozen=True)
@@ -53,8 +70,11 @@ def accept(*, project: Project, reviewer: User, choice: Choice, now: datetime) -
     Only items that are open when their turn comes are touched: what a person answers meanwhile stays as answered.
     `choice.snapshot` says which suggestions the reviewer saw: those are accepted, whatever the model has learned since.
 
-    Raises BadField for a choice that names neither a threshold nor items, Conflict where nothing is left to accept.
+    Raises BadField for a choice that names neither a threshold nor items, Conflict where nothing is left to accept or
+    the certificate has not passed.
     """
+    if choice.certificate is not None and choice.certificate.state != Certificate.State.PASSED:
+        raise Conflict(_("This certificate has not passed, so there is nothing that it lets you accept."))
     chosen = _chosen(project, choice)
     if not len(chosen):
         raise Conflict(_("Nothing is left to accept here: others have settled these items, or none is that sure."))
@@ -65,6 +85,7 @@ def accept(*, project: Project, reviewer: User, choice: Choice, now: datetime) -
             snapshot=choice.snapshot,
             threshold=choice.threshold if choice.item_ids is None else None,
             label=choice.label,
+            certificate=choice.certificate,
             created_at=now,
         )
         # Chosen one by one there is nothing to find them by later, so they never become a job.
@@ -132,9 +153,8 @@ def run(job: Job, progress: Progress) -> None:
 
     How far it came is written with each chunk, so that after a kill it goes on behind the last one.
     """
-    batch = Batch.objects.select_related("project", "project__tally", "snapshot", "label").get(
-        pk=job.arguments["batch"]
-    )
+    batches = Batch.objects.select_related("project", "project__tally", "snapshot", "label", "certificate")
+    batch = batches.get(pk=job.arguments["batch"])
     if "undo" in job.arguments:
         _run_undo(job, batch, progress)
     else:
@@ -143,7 +163,7 @@ def run(job: Job, progress: Progress) -> None:
 
 def _run_accept(job: Job, batch: Batch, progress: Progress) -> None:
     done, position = job.result.get("accepted", 0), job.result.get("position", -1)
-    chosen = _chosen(batch.project, Choice(batch.snapshot, batch.threshold, batch.label))
+    chosen = _chosen(batch.project, Choice(batch.snapshot, batch.threshold, batch.label, None, batch.certificate))
     # Behind the position only: what was accepted before a kill and taken back since is not accepted again.
     chosen = chosen[chosen.rows > position]
     total = done + len(chosen)
@@ -174,6 +194,8 @@ def _run_undo(job: Job, batch: Batch, progress: Progress) -> None:
 
 def _chosen(project: Project, choice: Choice) -> Suggestions:
     """The open suggestions that a choice means, by row."""
+    if choice.certificate is not None:
+        return certificates.to_accept(project, choice.certificate)
     found = suggestions.of(project, choice.snapshot, label=choice.label)
     if choice.item_ids is not None:
         items = Item.objects.filter(project=project, pk__in=choice.item_ids).values_list("row", flat=True)

@@ -6,7 +6,7 @@ from typing import Any
 
 from django.utils.translation import gettext as _
 
-from labeling import rulebook, suggestions
+from labeling import asking, rulebook, suggestions
 from labeling.models import Lease, Project, Snapshot
 
 DIGITS = 9  # the likeliest labels, one for each digit key
@@ -18,7 +18,7 @@ def for_leases(project: Project, leases: list[Lease], snapshot: Snapshot | None)
     """One suggestion for each lease, in order, or None.
 
     It has "label", "confidence", "runner_up", "snapshot", "top", and the "rules" that spoke. None where the project
-    hides suggestions, or where the model cannot say anything yet.
+    hides suggestions, where the item is asked blind, or where the model cannot say anything yet.
     """
     if not project.show_suggestions:
         return [None] * len(leases)
@@ -28,6 +28,8 @@ def for_leases(project: Project, leases: list[Lease], snapshot: Snapshot | None)
     newest, spoken = _newest(snapshot, untold), rulebook.spoken(snapshot, rows)
     return [
         suggestion and suggestion | {"rules": spoken.get(lease.item.row, [])}
+        if lease.reason.get("code") != asking.BLIND
+        else None
         for lease in leases
         for suggestion in [_suggestion(lease, newest.get(lease.item.row), snapshot)]
     ]
@@ -45,6 +47,7 @@ def why(reason: dict[str, Any], labels: dict[int, str], *, hidden: bool = False)
         "typical": _("asked because many items are like it"),
         "random": _("asked at random, to keep the measure honest"),
         "returned": _("asked again: it came back unanswered"),
+        asking.BLIND: _("asked without a suggestion, to keep the measure honest"),
         "rejected": _("asked because a reviewer rejected the suggestion"),
         "doubted": _("asked once more because the label it had is in doubt"),
     }.get(code, _("asked next; the model has not ranked it yet"))

@@ -28,6 +28,7 @@ EXPORTED = (
     "origin",
     "confidence",
     "snapshot",
+    "certificate",
     "annotator",
     "external_id",
     "labeled_at",
@@ -36,6 +37,8 @@ EXPORTED = (
     "metadata",
 )
 """The columns of every export. A CSV file that has them all is one of ours, and its apostrophes are undone."""
+LATER = {"certificate"}
+"""Columns that exports did not have from the first version on."""
 
 # Spreadsheets run a cell that begins so as a formula; the wide forms count in East Asian versions.
 LIVE = re.compile("'*[=+\\-@\t\r\n\uff1d\uff0b\uff0d\uff20]")
@@ -43,7 +46,7 @@ LIVE = re.compile("'*[=+\\-@\t\r\n\uff1d\uff0b\uff0d\uff20]")
 
 def is_exported(columns: Iterable[str]) -> bool:
     """Whether a file with these columns was written by `labeling.formats.write`."""
-    return set(EXPORTED) <= set(columns)
+    return set(EXPORTED) - LATER <= set(columns)
 
 
 def harmless(cell: str) -> str:
@@ -183,6 +186,7 @@ def write(rows: Iterable[ExportRow], out: BinaryIO, *, image_of: Callable[[Expor
                 row.origin,
                 "" if row.confidence is None else row.confidence,
                 "" if row.snapshot is None else row.snapshot,
+                "" if row.certificate is None else row.certificate,
                 harmless(row.annotator),
                 harmless(row.external_id or ""),
                 row.labeled_at,

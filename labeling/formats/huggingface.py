@@ -29,7 +29,8 @@ dataset_info:
 
 {count} items. Columns: `label`; `origin`, who or what gave the label (`person`; `accepted`: suggested by the model
 and accepted by a person; `imported`: it came with the file; `suggestion`: the model alone; empty: no label yet);
-`confidence`, the model's, in [0, 1]; `snapshot`, the number of the model's version; `annotator`; `metadata`, as JSON.
+`confidence`, the model's, in [0, 1]; `snapshot`, the number of the model's version; `certificate`, the number of the
+certificate whose set the item belongs to; `annotator`; `metadata`, as JSON.
 
     from datasets import load_dataset
     data = load_dataset("path/to/this/folder", split="train")
@@ -42,6 +43,7 @@ TYPES = {
     "origin": "string",
     "confidence": "float64",
     "snapshot": "int64",
+    "certificate": "int64",
     "annotator": "string",
     "external_id": "string",
     "id": "int64",
@@ -117,6 +119,7 @@ def _facts(row: ExportRow) -> dict[str, Any]:
         "origin": row.origin,
         "confidence": row.confidence,
         "snapshot": row.snapshot,
+        "certificate": row.certificate,
         "annotator": row.annotator,
         "external_id": row.external_id,
         "id": row.id,

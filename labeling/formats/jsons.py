@@ -97,6 +97,7 @@ def record(row: ExportRow, image: str) -> dict[str, Any]:
         "origin": row.origin,
         "confidence": row.confidence,
         "snapshot": row.snapshot,
+        "certificate": row.certificate,
         "annotator": row.annotator,
         "external_id": row.external_id,
         "labeled_at": row.labeled_at or None,

@@ -73,6 +73,7 @@ def _task(row: ExportRow, image: str) -> dict[str, Any]:
         "origin": row.origin,
         "confidence": row.confidence,
         "snapshot": row.snapshot,
+        "certificate": row.certificate,
         "annotator": row.annotator,
         "labeled_at": row.labeled_at,
         "seconds": row.seconds,

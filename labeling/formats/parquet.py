@@ -27,6 +27,7 @@ TYPES = {
     "confidence": pa.float64(),
     "seconds": pa.float64(),
     "snapshot": pa.int64(),
+    "certificate": pa.int64(),
 }
 
 

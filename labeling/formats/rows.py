@@ -109,6 +109,7 @@ class ExportRow:
     origin: str = ""  # "person", "accepted", "imported", "suggestion" or "" (open)
     confidence: float | None = None  # in [0, 1]
     snapshot: int | None = None
+    certificate: int | None = None  # the number of the certificate whose set the item belongs to
     annotator: str = ""
     external_id: str | None = None
     created_at: str = ""  # ISO 8601

@@ -1,10 +1,11 @@
 """The rows, in the order an item meets them."""
 
 from labeling.models.answer import LABELLING, Answer, Origin, Purpose
+from labeling.models.audit import Audit, Certificate
 from labeling.models.checkpoint import Checkpoint
 from labeling.models.item import Item, Reference, Status
 from labeling.models.job import BadRow, Export, Job, Upload
-from labeling.models.lease import Candidate, Lease, Mark
+from labeling.models.lease import Ask, Candidate, Lease, Mark
 from labeling.models.member import Invitation, Member, Role, User
 from labeling.models.project import Label, Project, Tally
 from labeling.models.quality import Comment, Gold, Skills
@@ -16,9 +17,12 @@ __all__ = [
     "LABELLING",
     "Acceptance",
     "Answer",
+    "Ask",
+    "Audit",
     "BadRow",
     "Batch",
     "Candidate",
+    "Certificate",
     "Checkpoint",
     "Comment",
     "Export",

@@ -11,8 +11,8 @@ SENT_BACK = "sent_back"
 class Candidate(models.Model):
     """An item in the queue. Lower positions are asked first.
 
-    `reason`: {"code": "margin" | "typical" | "random" | "returned" | "rejected" | "doubted", "labels": [ids],
-    "p": [confidences]}.
+    `reason`: {"code": ..., "labels": [ids], "p": [confidences]}; the code is one of margin, typical, random, returned,
+    rejected, doubted, second and blind.
     `top`: the likeliest labels when it was queued: [[label id, probability in [0, 1]], ...], likeliest first.
     """
 
@@ -25,6 +25,26 @@ class Candidate(models.Model):
 
     class Meta:
         indexes = [models.Index(fields=["project", "position"], name="queue_order")]
+
+
+class Ask(models.Model):
+    """A question beside the queue, mixed in unmarked and asked blind: an audit, a known answer, a second opinion.
+
+    Whoever asks it (its `purpose`) makes and deletes it. It is given to people who have not yet answered, skipped,
+    accepted or refused the item, never to `not_for`, and only to `only_for` where that is set; once, unless `lasting`.
+    Its item is kept out of the queue. `Project.blind_share` says how often such questions are mixed in.
+    """
+
+    project = models.ForeignKey("Project", models.CASCADE, related_name="asks")
+    item = models.ForeignKey("Item", models.CASCADE, related_name="asks")
+    purpose = models.CharField(max_length=16)  # "audit", ...; nobody who answers is told
+    not_for = models.ForeignKey("User", models.CASCADE, null=True, related_name="+")
+    only_for = models.ForeignKey("User", models.CASCADE, null=True, related_name="+")
+    lasting = models.BooleanField(default=False)  # asked of everybody, not only until somebody has answered
+    created_at = models.DateTimeField()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["item", "purpose"], name="one_ask_per_item_and_purpose")]
 
 
 class Lease(models.Model):

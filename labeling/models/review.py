@@ -13,6 +13,7 @@ class Batch(models.Model):
     snapshot = models.ForeignKey("Snapshot", models.PROTECT)
     threshold = models.FloatField(null=True)  # lowest confidence accepted, in [0, 1]; null: chosen one by one
     label = models.ForeignKey("Label", models.PROTECT, null=True)  # null: any label
+    certificate = models.ForeignKey("Certificate", models.PROTECT, null=True, related_name="batches")  # whose set it is
     count = models.PositiveBigIntegerField(default=0)
     created_at = models.DateTimeField()
     undone_at = models.DateTimeField(null=True)

@@ -10,10 +10,12 @@ from django.urls import path, reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_safe
 
-from labeling import reviewed, suggestions
+from labeling import certificates, reviewed, suggestions
 from labeling.models import Member, Project, Role, Snapshot
 from labeling.pages.gate import context, members
 from labeling.suggestions import Order, State
+
+CERTIFICATES = 20  # newest ones listed
 
 
 @members(Role.REVIEWER)
@@ -22,13 +24,15 @@ def review(request: HttpRequest, member: Member) -> HttpResponse:
     """The page; its script fetches the suggestions themselves."""
     project = member.project
     snapshot = suggestions.latest(project)
+    data = _data(member, snapshot)
     shown = context(
         member,
         snapshot=snapshot,
         labels=project.labels.filter(archived_at=None),
         states=State.choices,
         orders=Order.choices,
-        data=_data(member, snapshot),
+        data=data,
+        certifying=any(one["state"] == "running" for one in data["certificates"]),
         strings=_strings(),
         keys=_keys(),
     )
@@ -50,6 +54,7 @@ def _data(member: Member, snapshot: Snapshot | None) -> dict[str, Any]:
             for label in project.labels.all()
         ],
         "batches": reviewed.describe_batches(project),
+        "certificates": [certificates.describe(one) for one in certificates.of(project)[:CERTIFICATES]],
     }
 
 
@@ -123,6 +128,30 @@ def _strings() -> dict[str, str]:
         "image": _("Image %(name)s"),
         "otherwise": _("the model: %(label)s %(confidence)s"),
         "bins": _("%(low)s to %(high)s: %(count)s"),
+        "certificate": _("Certificate %(number)s"),
+        "sample": _("Audit sample %(number)s"),
+        "thinking": _("Working it out"),
+        "not yet": _("Cannot be certified yet."),
+        "candidates": _("Suggestions to certify"),
+        "at best": _("Audits at best"),
+        "likely": _("Audits, likely"),
+        "chance": _("Chance that some are certified"),
+        "expected items": _("Certified items, expected"),
+        "expected wrong": _("Wrong in the surest half, as the model sees it"),
+        "auditors": _("People who may audit"),
+        "attempt": _("Attempt"),
+        "forecast": _("A forecast from the model's own confidences; the audits decide."),
+        "alone": _("You are the only one here, so you audit yourself, blind. The certificate will say so."),
+        "started": _("Started. The audits are among everybody's next questions."),
+        "audited": _("%(count)s audits, %(wrong)s wrong."),
+        "waiting": _("%(count)s waiting"),
+        "clean": _("At least %(count)s more audits without an error to the next step, %(all)s to the whole set."),
+        "test open": _("%(size)s surest: evidence %(evidence)s of %(needed)s after %(count)s audits, %(wrong)s wrong"),
+        "test passed": _("%(size)s surest: passed with %(count)s audits, %(wrong)s wrong"),
+        "test failed": _("%(size)s surest: failed with %(count)s audits, %(wrong)s wrong"),
+        "right": _("%(share)s right (%(low)s to %(high)s)."),
+        "stop audits": _("Stop"),
+        "accept certified": _("Accept %(count)s certified"),
         "selected": _("%(position)s: %(text)s. Suggested: %(label)s, %(confidence)s."),
     }
 

@@ -5,6 +5,7 @@ from django.urls import URLPattern, URLResolver
 from labeling.pages import (
     account,
     annotators,
+    certificate,
     data,
     disagreements,
     export,
@@ -40,6 +41,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     *disagreements.urlpatterns,
     *annotators.urlpatterns,
     *rules.urlpatterns,
+    *certificate.urlpatterns,
     *export.urlpatterns,
     *label.urlpatterns,
     *live.urlpatterns,

@@ -2,6 +2,7 @@
 import { byId, t } from "./shared/dom";
 import { listen } from "./shared/live";
 import * as batches from "./review/batches";
+import * as certify from "./review/certify";
 import * as cutter from "./review/cutter";
 import * as list from "./review/list";
 import { type Job, type State, page, view } from "./review/store";
@@ -17,6 +18,11 @@ function all(): void {
 list.onDecision(() => cutter.refreshSoon());
 batches.onBatch(all);
 cutter.onAccepted(() => {
+  all();
+  void batches.refresh();
+});
+
+certify.onAccepted(() => {
   all();
   void batches.refresh();
 });
@@ -53,10 +59,19 @@ newer.querySelector("button")?.addEventListener("click", () => {
 for (const select of document.querySelectorAll<HTMLSelectElement>(".filters select")) select.selectedIndex = 0;
 all();
 batches.show();
+certify.show();
 listen(page.events, {
-  on: { job: (job: Job) => batches.hear(job), snapshot: hearOfSnapshot },
+  on: {
+    job: (job: Job) => batches.hear(job),
+    snapshot: (news: { number: number }) => {
+      hearOfSnapshot(news);
+      if (certify.running()) void certify.refresh();
+    },
+    certificate: () => void certify.refresh(),
+  },
   poll: () => {
     if (batches.running().length) void batches.refresh();
+    if (certify.running()) void certify.refresh();
   },
   every: 2500,
 });

@@ -7,52 +7,82 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from metalearning.certificate import Claim, judge, next_audits, plan
+from metalearning.certificate import Claim, Plan, judge, next_audits, plan
 from metalearning.certificate_record import RecordDoesNotHold, recompute, to_record
 
+LABELS = [f"label {k % 3}" for k in range(400)]
 
-def audited(audits: int, bad_every: int = 0) -> tuple[Any, dict[str, bool]]:
+
+def audited(audits: int, bad_every: int = 0) -> tuple[Plan, dict[str, str | None]]:
+    """A plan over 400 items and the auditors' answers; every so-manieth is another label, or none at all."""
     tested = plan([f"row {i}" for i in range(400)], [0.98] * 400, Claim(0.05, 0.05, 2), seed="2026-11-23")
-    known: dict[str, bool] = {}
-    while len(known) < audits and (more := next_audits(tested, known, 1)):
-        known |= {item_id: bool(bad_every) and len(known) % bad_every == 0 for item_id in more}
-    return tested, known
+    suggested = dict(zip(tested.item_ids, LABELS, strict=True))
+    said: dict[str, str | None] = {}
+    while len(said) < audits and (more := next_audits(tested, wrong(tested, said), 1)):
+        bad = bool(bad_every) and len(said) % bad_every == 0
+        said |= {i: (None if len(said) % 2 else "other") if bad else suggested[i] for i in more}
+    return tested, said
+
+
+def wrong(tested: Plan, said: dict[str, str | None]) -> dict[str, bool]:
+    suggested = dict(zip(tested.item_ids, LABELS, strict=True))
+    return {i: answer != suggested[i] for i, answer in said.items()}
 
 
 @settings(max_examples=25, deadline=None)
 @given(audits=st.integers(0, 200), bad_every=st.sampled_from([0, 2, 40]), budget=st.sampled_from([None, 50, 200]))
 def test_a_record_through_json_gives_the_same_evidence(audits: int, bad_every: int, budget: int | None) -> None:
-    tested, known = audited(audits, bad_every)
-    record = json.loads(json.dumps(to_record(tested, known, budget)))
-    assert recompute(record) == judge(tested, known, budget)
+    tested, said = audited(audits, bad_every)
+    record = json.loads(json.dumps(to_record(tested, LABELS, said, budget)))
+    assert recompute(record).evidence == judge(tested, wrong(tested, said), budget)
 
 
 def passing_record() -> dict[str, Any]:
-    tested, known = audited(400)
-    return json.loads(json.dumps(to_record(tested, known)))
+    tested, said = audited(400)
+    return json.loads(json.dumps(to_record(tested, LABELS, said, number=7)))
 
 
-def test_a_passing_record_holds() -> None:
-    evidence = recompute(passing_record())
-    assert (evidence.state, evidence.accepted) == ("passed", 400)
+def test_a_passing_record_holds_and_says_which_labels_it_certifies() -> None:
+    certified = recompute(passing_record())
+    assert (certified.evidence.state, certified.evidence.accepted) == ("passed", 400)
+    assert certified.number == 7
+    assert certified.labels == {f"row {i}": LABELS[i] for i in range(400)}
+
+
+def test_stopping_early_keeps_the_prefixes_that_had_passed_and_certifies_nothing_without_one() -> None:
+    tested, said = audited(100)
+    assert recompute(to_record(tested, LABELS, said)).evidence.state == "open"
+    stopped = recompute(to_record(tested, LABELS, said, budget=100))
+    assert (stopped.evidence.state, len(stopped.labels)) == ("passed", 200)
+    tested, said = audited(10)
+    given_up = recompute(to_record(tested, LABELS, said, budget=10) | {"state": "given_up"})
+    assert given_up.labels == {}
 
 
 @pytest.mark.parametrize(
     ("change", "complaint"),
     [
         (lambda r: r["items"].reverse(), "not those that were hashed"),
+        (lambda r: r["labels"].reverse(), "not those that were hashed"),
+        (lambda r: r["labels"].pop(), "400 items, but 399 labels"),
         (lambda r: r.update(items_sha256="0"), "not those that were hashed"),
         (lambda r: r.update(accepted=399), "accepts 399 items, the audits 400"),
         (lambda r: r.update(state="failed"), "says failed, the audits say passed"),
+        (lambda r: r.update(state="given_up"), "says given_up, the audits say passed"),
         (lambda r: r.update(eps=0.01), "the audits say open"),
-        (lambda r: r.update(attempts=1000), "the audits say open"),
+        (lambda r: r.update(attempt=90), "the audits say open"),
         (lambda r: r.update(prefixes=[100, 300]), "do not lead up to the 400 items"),
         (lambda r: r["audits"].pop(), "the audits say open"),
-        (lambda r: [audit.update(wrong=True) for audit in r["audits"]], "the audits say failed"),
-        (lambda r: r["audits"].append({"item": "no such row", "wrong": False}), "no candidate"),
+        (lambda r: [audit.update(wrong=True, answer="other") for audit in r["audits"]], "the audits say failed"),
+        (lambda r: r["audits"][0].update(wrong=True), "not what its labels say"),
+        (lambda r: r["audits"][0].update(answer="other"), "not what its labels say"),
+        (lambda r: r["audits"][0].update(suggested="other", answer="other"), "was audited for"),
+        (lambda r: r["audits"].append(r["audits"][0]), "audited twice"),
+        (lambda r: r["audits"].append({"item": "x", "suggested": "a", "answer": "a", "wrong": False}), "no candidate"),
         (lambda r: r["audits"].append({"item": "row 1", "wrong": 0}), "is no audit"),
         (lambda r: r.pop("seed"), "incomplete"),
         (lambda r: r.update(eps="0.05"), "malformed"),
+        (lambda r: r.update(eps=2), "between 0 and 1"),
         (lambda r: r.update(seed="another"), "the audits say open"),
     ],
 )

@@ -76,6 +76,7 @@ interface PageData {
   may_stop: boolean; // jobs are stopped by admins; taking a batch back stops it too
   labels: Label[];
   batches: Batch[];
+  certificates: import("./certify").Certificate[];
 }
 
 export const page = pageData<PageData>();

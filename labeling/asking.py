@@ -1,0 +1,51 @@
+"""Asking: questions beside the queue, mixed in unmarked and asked blind; made and withdrawn by whoever needs them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from datetime import datetime
+
+from labeling.models import Ask, Candidate, Project, User
+
+BLIND = "blind"  # the reason that an answer to such a question carries, and to others asked without a suggestion
+
+
+def ask(
+    *,
+    project: Project,
+    item_ids: Collection[int],
+    purpose: str,
+    now: datetime,
+    not_for: User | None = None,
+    only_for: User | None = None,
+    lasting: bool = False,
+) -> None:
+    """Have these items asked blind; those that are asked for this purpose already stay as they are.
+
+    They leave the queue, and come back into it by themselves when the question is withdrawn.
+    """
+    Ask.objects.bulk_create(
+        [
+            Ask(
+                project=project, item_id=item_id, purpose=purpose, not_for=not_for, only_for=only_for, lasting=lasting,
+                created_at=now,
+            )
+            for item_id in item_ids
+        ],
+        ignore_conflicts=True,
+    )  # fmt: skip
+    Candidate.objects.filter(item__in=item_ids).delete()
+
+
+def withdraw(*, project: Project, purpose: str, item_ids: Collection[int] | None = None) -> None:
+    """Ask these items no longer for this purpose, or none at all."""
+    asks = Ask.objects.filter(project=project, purpose=purpose)
+    (asks if item_ids is None else asks.filter(item__in=item_ids)).delete()
+
+
+def mix(*, project: Project, share: float) -> None:
+    """Say how many of all questions come from here while there are any, in [0, 1); 0 where none are needed any more.
+
+    As many of the others are asked without a suggestion, so that a question without one tells nothing of its purpose.
+    """
+    Project.objects.filter(pk=project.pk).update(blind_share=share)
