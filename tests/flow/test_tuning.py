@@ -76,7 +76,7 @@ def project(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> Project:
     learner.forget()
     monkeypatch.setattr(tunings, "FIRST", 20)
     texts = [f"{WORDS[k % 3]} and filler{k % 7} number{k}" for k in range(ITEMS)]
-    made = make.project(labels=WORDS, texts=texts, encoder="minilm")
+    made = make.project(labels=WORDS, texts=texts, encoder="minilm", tunes=True)
     embed(made)
     toy.read_texts.clear()
     return made
@@ -246,7 +246,7 @@ def test_beyond_the_limit_items_are_read_anew(project: Project, anna: User, toy:
 
 def test_embedding_keeps_states_up_to_the_limit_and_of_added_items_too(toy: Toy, settings: Any) -> None:
     settings.ANNOTATOR_KEPT_STATES = 5
-    project = make.project(labels=WORDS, texts=["apple one", "apple two"], encoder="minilm")
+    project = make.project(labels=WORDS, texts=["apple one", "apple two"], encoder="minilm", tunes=True)
     embed(project)
     assert tunings.states_kept(project.pk, "minilm") == 2
     make.add_texts(project, [f"river {k}" for k in range(6)])

@@ -41,13 +41,13 @@ def test_save_the_general_settings(owner: Client, base: str, project: Project) -
 
 
 def test_save_how_it_is_worked_on(owner: Client, base: str, project: Project) -> None:
-    form = {"do": "work", "goal": "92.5", "minutes": "2.5", "random": "20", "encoder": "multilingual"}
-    assert project.tunes
+    form = {"do": "work", "goal": "92.5", "minutes": "2.5", "random": "20", "encoder": "multilingual", "tunes": "on"}
+    assert not project.tunes, "on request alone"
     assert owner.post(f"{base}/settings", form).status_code == 302
     project.refresh_from_db()
     assert (project.show_suggestions, project.goal_accuracy, project.lease_seconds) == (False, 0.925, 150)
     assert (project.random_share, project.encoder) == (0.2, "multilingual")
-    assert not project.tunes  # a box that is not ticked is not sent
+    assert project.tunes
     shown = _text(owner.get(f"{base}/settings"))
     assert 'value="92.5"' in shown
     assert 'value="2.5"' in shown
@@ -237,7 +237,7 @@ def test_who_answered_everything_is_told_that_others_must(project: Project) -> N
 def test_the_models_page_tells_how_the_encoder_learns(
     owner: Client, base: str, project: Project, settings: Any
 ) -> None:
-    Project.objects.filter(pk=project.pk).update(encoder="minilm")
+    Project.objects.filter(pk=project.pk).update(encoder="minilm", tunes=True)
     facts = {"encoder": "minilm", "tuning": 2, "tuning_answers": 120, "voices": {"encoder": 0.25}}
     shown = factories.snapshot(project, [0.5] * 3, number=1, answers=130)
     Snapshot.objects.filter(pk=shown.pk).update(facts=facts)
