@@ -24,7 +24,7 @@ from drf_spectacular.generators import SchemaGenerator
 from PIL import Image
 
 from labeling import checkpoints, live
-from labeling.flow import answering, joining, receiving, ruling
+from labeling.flow import answering, examining, joining, receiving, ruling
 from labeling.models import BadRow, Batch, Export, Item, Job, Mark, Member, Project, Role, User
 from tests import factories, make
 
@@ -165,6 +165,10 @@ TABLE = (
     Door("GET", "api_item", REVIEWER),
     Door("POST", "api_item_correct", REVIEWER, 201, lambda world: {"label": world.ids["label_id"]}),
     Door("DELETE", "api_item_flags", REVIEWER, 204),
+    Door("GET", "api_gold", REVIEWER),
+    Door("POST", "api_gold", REVIEWER, 201, lambda world: by_hand(world)),
+    Door("DELETE", "api_one_gold", REVIEWER, 204, lambda world: gilded(world)),
+    Door("POST", "api_resume", ADMIN, 200, lambda world: paused(world)),
     Door("GET", "disagreements", REVIEWER),
     Door("GET", "annotators", REVIEWER),
     Door("GET", "api_disagreements", REVIEWER),
@@ -305,6 +309,23 @@ def answered(world: World) -> int:
     """The number of a current answer to the world's item."""
     item = Item.objects.get(pk=world.ids["item_id"])
     return factories.answer(item, User.objects.get(username="other"), factories.label(world.project, 0)).pk
+
+
+def by_hand(world: World) -> dict[str, int]:
+    """The world's item and a label."""
+    return {"item": world.ids["item_id"], "label": world.ids["label_id"]}
+
+
+def gilded(world: World) -> None:
+    """The world's item is gold."""
+    item, owner = Item.objects.get(pk=world.ids["item_id"]), User.objects.get(username="owner")
+    label = factories.label(world.project, 0)
+    examining.set_by_hand(project=world.project, item=item, label=label, by=owner, now=make.NOW)
+
+
+def paused(world: World) -> None:
+    """The world's member is paused."""
+    Member.objects.filter(pk=world.ids["member_id"]).update(paused_at=make.NOW)
 
 
 def decided(world: World) -> None:

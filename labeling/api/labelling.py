@@ -18,7 +18,7 @@ from labeling import access, kinds, suggestions
 from labeling.api import shapes
 from labeling.errors import BadField
 from labeling.flow import answering, queueing
-from labeling.models import Answer, Item, Origin, Project, User
+from labeling.models import Answer, Gold, Item, Member, Origin, Project, Purpose, Role, User
 
 LARGEST_HAND = 50  # items that one tab may hold at a time
 
@@ -110,7 +110,12 @@ class Answers(APIView):
             now=timezone.now(),
         )
         handed = _hand(project, request, given["tab"], given["count"])
-        body = {"answer": shapes.answer(submitted.answer), "next": handed["items"], "progress": handed["progress"]}
+        told = _feedback(submitted.answer)
+        body = told | {
+            "answer": shapes.answer(submitted.answer),
+            "next": handed["items"],
+            "progress": handed["progress"],
+        }
         return Response(body, status=201 if submitted.created else 200)
 
 
@@ -214,8 +219,24 @@ def _hand(project: Project, request: Request, tab: str, count: int) -> dict[str,
     }
     if count and not leases:
         handed["waiting"] = queueing.waiting(project=project, user=access.person(request), now=now, tab=tab)
+        if project.gold_pause and (admins := _paused(project, access.person(request))):
+            handed["paused"] = admins
         handed["for_others"] = queueing.for_others(project=project, user=access.person(request))
     return handed
+
+
+def _feedback(answer: Answer) -> dict[str, Any]:
+    """What a newcomer is told after an answer in training; nothing after any other."""
+    gold = Gold.objects.filter(item=answer.item_id).first() if answer.purpose == Purpose.TRAINING else None
+    return {"feedback": {"right": gold.label_id == answer.label_id, "label": gold.label_id}} if gold else {}
+
+
+def _paused(project: Project, user: User) -> list[str]:
+    """Whom to ask, where this person is paused."""
+    if not Member.objects.filter(project=project, user=user, paused_at__isnull=False).exists():
+        return []
+    admins = Member.objects.filter(project=project, role=Role.ADMIN).select_related("user").order_by("pk")
+    return [str(admin.user) for admin in admins]
 
 
 def _undone(project: Project, request: Request, tab: str, answer_id: int | None) -> Response:

@@ -11,11 +11,12 @@ from django.db import IntegrityError, transaction
 from django.db.models import Q, QuerySet
 from django.utils.translation import gettext as _
 
-from labeling import asking, dispatch, prepared, standing
+from labeling import annotators, asking, dispatch, prepared, standing
 from labeling.errors import Conflict, NotFound
 from labeling.models import (
     Acceptance,
     Answer,
+    Ask,
     Candidate,
     Comment,
     Item,
@@ -23,14 +24,17 @@ from labeling.models import (
     Label,
     Lease,
     Mark,
+    Member,
     Origin,
     Project,
     Purpose,
+    Role,
     Status,
     User,
 )
 from labeling.models.lease import SENT_BACK
 
+SCORED = (Purpose.GOLD, Purpose.TRAINING)  # answers that say how well somebody answers, and label nothing
 BACK_FOR = timedelta(days=14)  # that an item waits for the one person it was sent back to
 SECOND = -500_000  # where items go that want another answer: before what the model ranks, behind what came back
 
@@ -245,7 +249,7 @@ def _give(
     lease = _lease.first(item=item.pk, holder=author.pk)
     answer = Answer.objects.create(
         project=project, item=item, author=author, label=label, value=value, key=key, seconds=seconds, created_at=now,
-        **_seen(project, lease, previous),
+        purpose=_purpose(project, item, lease, previous), **_seen(project, lease, previous),
     )  # fmt: skip
     if lease:
         _end(lease=lease.pk)
@@ -253,6 +257,9 @@ def _give(
         # A leased item has left the queue, and is never one that this person skipped.
         Candidate.objects.filter(item=item).delete()
         Mark.objects.filter(item=item, author=author, code=Mark.Code.SKIP).delete()
+    if answer.purpose in SCORED:
+        _pause_if_poor(project, author, now)
+        return answer
     if project.overlap > 1:
         standing.restate(project.pk, [item.pk])
         _want_another(project, item, lease)
@@ -260,6 +267,30 @@ def _give(
         standing.answered(project.pk, item.pk, label.pk)
     dispatch.start(project, Job.Kind.ADAPT)
     return answer
+
+
+def _purpose(project: Project, item: Item, lease: Lease | None, previous: Answer | None) -> str:
+    """What the answer is for: an item that is asked as gold, and as nothing else, scores and labels nothing."""
+    if previous:
+        return previous.purpose
+    if lease is None or lease.reason.get("code") != asking.BLIND:
+        return Purpose.LABEL
+    asked = set(Ask.objects.filter(item=item).values_list("purpose", flat=True))
+    if asked != {Purpose.GOLD}:
+        return Purpose.LABEL
+    return Purpose.TRAINING if lease.reason.get("training") else Purpose.GOLD
+
+
+def _pause_if_poor(project: Project, author: User, now: datetime) -> None:
+    """Pause an annotator whose accuracy on gold items lies below the project's threshold by more than chance."""
+    if not project.gold_pause:
+        return
+    member = Member.objects.filter(project=project, user=author, role=Role.ANNOTATOR, paused_at=None).first()
+    if member is None:
+        return
+    score = annotators.score(*annotators.gold_score(project, author.pk, since=member.resumed_at))
+    if score["high"] < project.gold_threshold:
+        Member.objects.filter(pk=member.pk, paused_at=None).update(paused_at=now)
 
 
 def _want_another(project: Project, item: Item, lease: Lease | None) -> None:
@@ -294,6 +325,8 @@ def _seen(project: Project, lease: Lease | None, previous: Answer | None) -> dic
 
 def _withdraw(answer: Answer, by: User, now: datetime) -> None:
     Answer.objects.filter(pk=answer.pk, withdrawn_at=None).update(withdrawn_at=now, withdrawn_by=by)
+    if answer.purpose in SCORED:
+        return
     standing.restate(answer.project_id, [answer.item_id])
     if answer.project.overlap > 1:
         _want_another(answer.project, answer.item, None)

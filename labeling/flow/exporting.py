@@ -14,7 +14,7 @@ from django.core.files.storage import default_storage
 from django.db.models import Count, Max
 from django.utils.translation import gettext as _
 
-from labeling import blobs, certificates, formats, pool, suggestions
+from labeling import blobs, certificates, formats, pool, suggestions, weighing
 from labeling.errors import BadField, Conflict
 from labeling.exports import Origin
 from labeling.jobs import Progress
@@ -128,15 +128,40 @@ def rows(
     for items in _batches(project, statuses):
         progress(done, total, "items")
         given = _given(project, items, names)
+        note_votes = _voter(project, items, names, label_names)
         for item in items:
             row = _row(item, label_names, given.get(item["pk"]))
             certify(row, item)
+            note_votes(row, item)
             if not row.origin:
                 suggest(row, item["row"], label_names)
             if _wanted(row, options):
                 yield row
         done += len(items)
     progress(done, max(total, done), "items")
+
+
+def _voter(
+    project: Project, items: Sequence[Mapping[str, Any]], names: Names, label_names: Mapping[int, str]
+) -> Callable[[formats.ExportRow, Mapping[str, Any]], None]:
+    """What notes on a row what each of several people answered, and how that became its label."""
+    if project.overlap == 1:
+        return lambda row, item: None
+    ids = [item["pk"] for item in items]
+    said = weighing.sheet(weighing.current(project).filter(item__in=ids)).votes
+    verdicts = weighing.verdicts(project, ids)
+
+    def note(row: formats.ExportRow, item: Mapping[str, Any]) -> None:
+        verdict = verdicts.get(item["pk"])
+        if verdict is None:
+            return
+        row.answers = verdict.answers
+        row.votes = {names.of(vote.person): label_names[vote.label_id] for vote in said.get(item["pk"], ())}
+        if row.origin == Origin.PERSON:
+            row.agreement = round(verdict.equal / verdict.answers, 4) if verdict.answers else None
+            row.consensus = verdict.method
+
+    return note
 
 
 def _statuses(options: Options) -> list[str]:

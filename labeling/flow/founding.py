@@ -55,7 +55,7 @@ SETTINGS = (
     "overlap_share",
     "sure_enough",
     "consensus",
-    "visibility",
+    "gold_share",
     "gold_threshold",
     "gold_pause",
     "training_items",
@@ -196,11 +196,11 @@ def _check_overlap(values: Mapping[str, Any]) -> None:
     _within(values, "training_items", 0, MOST_TRAINING, whole % {"low": 0, "high": MOST_TRAINING})
     _within(values, "overlap_share", 0, 1, _("Give a share from 0 to 1."))
     _within(values, "sure_enough", 0.5, 0.999, _("Give a probability from 0.5 to 0.999."))
+    _within(values, "gold_share", 0, 0.5, _("Give a share from 0 to 0.5."))
     _within(values, "gold_threshold", 0, 1, _("Give an accuracy from 0 to 1."))
     for name, known in (
         ("overlap_mode", Project.Overlap),
         ("consensus", Project.Consensus),
-        ("visibility", Project.Visibility),
     ):
         if name in values and values[name] not in known.values:
             raise BadField(name, _("Choose one of %(known)s.") % {"known": ", ".join(known.values)})

@@ -21,8 +21,11 @@ from labeling.models import (
     Job,
     Lease,
     Mark,
+    Member,
     Origin,
     Project,
+    Purpose,
+    Role,
     Snapshot,
     Status,
     User,
@@ -58,8 +61,13 @@ def claim(
         missing = count - len(kept)
         if missing <= 0:
             return kept
-        if project.blind_share:
-            return kept + _mixed(project, user, tab, missing, now, expires, chance or random)
+        share = max(project.blind_share, project.gold_share)
+        if project.gold_pause and _is_paused(project, user):
+            return []
+        if project.training_items and (lessons := _lessons(project, user, tab, missing, now, expires)) is not None:
+            return kept + lessons
+        if share:
+            return kept + _mixed(project, user, tab, missing, now, expires, chance or random, share)
         taken = _from_queue(project, user, tab, missing, now, expires)
         if len(taken) < missing:
             taken += _from_anywhere(project, user, tab, missing - len(taken), now, expires, chance or random)
@@ -164,15 +172,15 @@ def _kept(project: Project, user: User, tab: str, count: int, now: datetime, exp
 
 
 def _mixed(
-    project: Project, user: User, tab: str, count: int, now: datetime, expires: datetime, chance: Chance
+    project: Project, user: User, tab: str, count: int, now: datetime, expires: datetime, chance: Chance, share: float
 ) -> list[Lease]:
-    """Questions from beside the queue among those from it, as many as the project's `blind_share` of all.
+    """Questions from beside the queue among those from it, as many as this share of all.
 
     The same share of the others is asked without a suggestion too, so that none tells by that what it is for.
     """
     taken: list[Lease] = []
     for _place in range(count):
-        apart, blind = (chance.randrange(1000) < 1000 * project.blind_share for _ in range(2))
+        apart, blind = (chance.randrange(1000) < 1000 * share for _ in range(2))
         one = _from_asks(project, user, tab, now, expires) if apart else []
         if not one:
             one = _from_queue(project, user, tab, 1, now, expires)
@@ -180,12 +188,37 @@ def _mixed(
             if one and blind:
                 _blind(one[0])
         # Where nothing else is left, they are all that is asked.
-        taken += one or _from_asks(project, user, tab, now, expires)
+        taken += one or _from_asks(project, user, tab, now, expires, lasting=False)
     return taken
 
 
-def _from_asks(project: Project, user: User, tab: str, now: datetime, expires: datetime) -> list[Lease]:
-    """The first question that this person may be asked: of an item of which they have not seen what is suggested."""
+def _lessons(
+    project: Project, user: User, tab: str, count: int, now: datetime, expires: datetime
+) -> list[Lease] | None:
+    """What a newcomer is trained on: gold items, with feedback; None for whoever is trained, or where none is left."""
+    learned = Answer.objects.filter(project=project, author=user, purpose=Purpose.TRAINING)
+    left = project.training_items - learned.values("item").distinct().count()
+    if left <= 0 or not Member.objects.filter(project=project, user=user, role=Role.ANNOTATOR).exists():
+        return None
+    held = Lease.objects.filter(project=project, holder=user, tab=tab, reason__training=True).count()
+    lessons: list[Lease] = []
+    for _place in range(min(count, left - held)):
+        lessons += _from_asks(project, user, tab, now, expires, lasting=True, training=True)
+    return lessons if lessons or held else None
+
+
+def _is_paused(project: Project, user: User) -> bool:
+    return Member.objects.filter(project=project, user=user, paused_at__isnull=False).exists()
+
+
+def _from_asks(
+    project: Project, user: User, tab: str, now: datetime, expires: datetime, *, lasting: bool | None = None,
+    training: bool = False,
+) -> list[Lease]:  # fmt: skip
+    """The first question that this person may be asked: of an item of which they have not seen what is suggested.
+
+    Those that are needed once come before those that are asked of everybody; `lasting` picks one of both.
+    """
     item = OuterRef("item")
     mine = Answer.objects.filter(item=item, author=user).exclude(reason=asking.BLIND, withdrawn_at__isnull=False)
     refused = Mark.objects.filter(item=item, author=user, code__in=[Mark.Code.SKIP, Mark.Code.REJECT])
@@ -201,11 +234,13 @@ def _from_asks(project: Project, user: User, tab: str, now: datetime, expires: d
         ~Exists(held), ~Exists(mine), ~Exists(refused),
         project=project,
     )  # fmt: skip
-    ask = asks.select_related("item").order_by("pk").first()
+    if lasting is not None:
+        asks = asks.filter(lasting=lasting)
+    ask = asks.select_related("item").order_by("lasting", "pk").first()
     if ask is None:
         return []
     lease = Lease(project=project, item=ask.item, holder=user, tab=tab, created_at=now, expires_at=expires)
-    lease.reason = {"code": asking.BLIND}
+    lease.reason = {"code": asking.BLIND} | ({"training": True} if training else {})
     return _lease([lease], now)
 
 

@@ -38,6 +38,8 @@ def for_leases(project: Project, leases: list[Lease], snapshot: Snapshot | None)
 def why(reason: dict[str, Any], labels: dict[int, str], *, hidden: bool = False) -> str:
     """The reason in words, with label names by id. `hidden`: without naming what the model thinks."""
     code = reason.get("code", "open")
+    if reason.get("training"):
+        return _("training: you are told at once whether it was right")
     if code == "sent_back":
         return _("sent back by %(name)s: %(reason)s") % {"name": reason["by"], "reason": reason["note"]}
     if code == "margin" and not hidden:

@@ -29,6 +29,10 @@ EXPORTED = (
     "confidence",
     "snapshot",
     "certificate",
+    "answers",
+    "agreement",
+    "consensus",
+    "votes",
     "annotator",
     "external_id",
     "labeled_at",
@@ -37,7 +41,7 @@ EXPORTED = (
     "metadata",
 )
 """The columns of every export. A CSV file that has them all is one of ours, and its apostrophes are undone."""
-LATER = {"certificate"}
+LATER = {"certificate", "answers", "agreement", "consensus", "votes"}
 """Columns that exports did not have from the first version on."""
 
 # Spreadsheets run a cell that begins so as a formula; the wide forms count in East Asian versions.
@@ -187,6 +191,10 @@ def write(rows: Iterable[ExportRow], out: BinaryIO, *, image_of: Callable[[Expor
                 "" if row.confidence is None else row.confidence,
                 "" if row.snapshot is None else row.snapshot,
                 "" if row.certificate is None else row.certificate,
+                "" if row.answers is None else row.answers,
+                "" if row.agreement is None else row.agreement,
+                row.consensus,
+                json.dumps(row.votes, ensure_ascii=False) if row.votes else "",
                 harmless(row.annotator),
                 harmless(row.external_id or ""),
                 row.labeled_at,

@@ -28,6 +28,8 @@ TYPES = {
     "seconds": pa.float64(),
     "snapshot": pa.int64(),
     "certificate": pa.int64(),
+    "answers": pa.int64(),
+    "agreement": pa.float64(),
 }
 
 
@@ -134,8 +136,9 @@ def _batch(group: list[ExportRow], schema: pa.Schema) -> pa.RecordBatch:
     for name in schema.names:
         if name == "image":
             values: list[Any] = [_image(row) for row in group]
-        elif name == "metadata":
-            values = [json.dumps(row.metadata, ensure_ascii=False) if row.metadata else None for row in group]
+        elif name in ("metadata", "votes"):
+            objects = [getattr(row, name) for row in group]
+            values = [json.dumps(one, ensure_ascii=False) if one else None for one in objects]
         else:
             values = [getattr(row, name) for row in group]
         columns.append(pa.array(values, schema.field(name).type))

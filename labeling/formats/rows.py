@@ -110,6 +110,10 @@ class ExportRow:
     confidence: float | None = None  # in [0, 1]
     snapshot: int | None = None
     certificate: int | None = None  # the number of the certificate whose set the item belongs to
+    answers: int | None = None  # how many people answered it; None where one answer an item is wanted
+    agreement: float | None = None  # share of these answers that gave the label, in [0, 1]
+    consensus: str = ""  # "dawid_skene", "majority" or "decision"
+    votes: dict[str, str] = field(default_factory=dict)  # each person's answer, by name or pseudonym
     annotator: str = ""
     external_id: str | None = None
     created_at: str = ""  # ISO 8601

@@ -33,13 +33,6 @@ class Project(models.Model):
         SKILL = "dawid_skene", _("Weighed by how well each person answers (Dawid-Skene)")
         MAJORITY = "majority", _("By majority")
 
-    class Visibility(models.TextChoices):
-        """Whether people see what others answered."""
-
-        BLIND = "blind", _("Never")
-        AFTER = "after", _("After they have answered themselves")
-        OPEN = "open", _("While they label")
-
     name = models.CharField(max_length=200)
     description = models.TextField(blank=True)
     modality = models.CharField(max_length=16, choices=Modality.choices)
@@ -54,7 +47,7 @@ class Project(models.Model):
     overlap_share = models.FloatField(default=0.2)  # of the items, in [0, 1], for Overlap.SHARE; chosen by their row
     sure_enough = models.FloatField(default=0.95)  # posterior in (0, 1) at which Overlap.ADAPTIVE asks nobody else
     consensus = models.CharField(max_length=11, choices=Consensus.choices, default=Consensus.SKILL)
-    visibility = models.CharField(max_length=5, choices=Visibility.choices, default=Visibility.BLIND)
+    gold_share = models.FloatField(default=0.0)  # of questions that are gold items, in [0, 0.5]
     gold_threshold = models.FloatField(default=0.8)  # accuracy on gold items below which an annotator is warned of
     gold_pause = models.BooleanField(default=False)  # and paused, where the whole interval lies below it
     training_items = models.PositiveSmallIntegerField(default=0)  # gold items that newcomers begin with, with feedback

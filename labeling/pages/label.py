@@ -171,6 +171,13 @@ def _strings() -> dict[str, str]:
         "done_overview": _("See the overview"),
         "waiting_title": _("The rest is in other hands"),
         "waiting_text": _("Open items held by others or by your other tabs: %(count)s. What they leave comes here."),
+        "paused_title": _("Labelling is paused for you"),
+        "paused_text": _(
+            "Several of your answers differed from labels that are known to be right, more than chance explains. "
+            "Nothing is lost. Ask an admin of the project to look at it with you: %(admins)s."
+        ),
+        "training_right": _("Right: “%(label)s”."),
+        "training_wrong": _("It is “%(label)s”; you said “%(said)s”."),
         "others_title": _("You have answered all you can"),
         "others_text": _("Each item is answered by several people. Waiting for others: %(count)s. Thank you."),
         "skipped_title": _("Only items that you skipped are left"),

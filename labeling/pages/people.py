@@ -19,7 +19,7 @@ from django.views.decorators.http import require_http_methods
 
 from labeling import access
 from labeling.errors import BadField, Refused
-from labeling.flow import joining
+from labeling.flow import examining, joining
 from labeling.models import Answer, Invitation, Member, Project, Role
 from labeling.pages.gate import context, members
 
@@ -98,6 +98,12 @@ def _remove(request: HttpRequest, member: Member) -> HttpResponse:
     return _onward(request, member, removed)
 
 
+def _resume(request: HttpRequest, member: Member) -> HttpResponse:
+    resumed = examining.resume(member=_chosen(request, member), now=timezone.now())
+    messages.success(request, _("%(name)s can go on labelling.") % {"name": resumed.user})
+    return redirect("people", project_id=member.project_id)
+
+
 def _onward(request: HttpRequest, member: Member, touched: Member) -> HttpResponse:
     """Back to the page, unless who acts may no longer see it."""
     if touched.user_id == member.user_id:
@@ -115,6 +121,7 @@ DOINGS: dict[str, Callable[[HttpRequest, Member], HttpResponse]] = {
     "add": _add,
     "role": _change_role,
     "remove": _remove,
+    "resume": _resume,
 }
 
 

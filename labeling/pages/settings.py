@@ -10,14 +10,15 @@ from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import path, reverse
+from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_http_methods
 
 from labeling import access, encoders
-from labeling.errors import Refused
-from labeling.flow import founding, offering
-from labeling.models import Label, Member, Project, Role
+from labeling.errors import BadField, Refused
+from labeling.flow import examining, founding, offering
+from labeling.models import Gold, Label, Member, Project, Role
 from labeling.pages.gate import context, members
 
 HUB = "sentence-transformers:"
@@ -162,15 +163,53 @@ class People(forms.Form):
     consensus = forms.ChoiceField(
         label=gettext_lazy("Their answers become one label"), choices=Project.Consensus.choices
     )
-    visibility = forms.ChoiceField(
-        label=gettext_lazy("People see what others answered"), choices=Project.Visibility.choices
-    )
 
     def settings(self) -> dict[str, Any]:
         """The values as the project keeps them."""
         given = self.cleaned_data
         shares = {name: round(given[name] / 100, 6) for name in ("overlap_share", "sure_enough")}
         return given | shares
+
+
+class Tests(forms.Form):
+    """Gold items, whose label is known: how often they are mixed in, and what follows from them."""
+
+    gold_share = forms.FloatField(
+        # xgettext:no-python-format
+        label=gettext_lazy("Gold items, in % of the questions"),
+        min_value=0,
+        max_value=50,
+        help_text=gettext_lazy(
+            "Mixed in unmarked; as many others are asked without a suggestion, so that none stands out."
+        ),
+        widget=forms.NumberInput({"step": "1", "inputmode": "numeric"}),
+    )
+    gold_threshold = forms.FloatField(
+        # xgettext:no-python-format
+        label=gettext_lazy("Warn below an accuracy of, in %"),
+        min_value=0,
+        max_value=100,
+        widget=forms.NumberInput({"step": "1", "inputmode": "numeric"}),
+    )
+    gold_pause = forms.BooleanField(
+        label=gettext_lazy("Pause annotators who lie below it"),
+        required=False,
+        help_text=gettext_lazy(
+            "By more than chance. They are told why and whom to ask; an admin lifts it under People."
+        ),
+    )
+    training_items = forms.IntegerField(
+        label=gettext_lazy("Training: gold items that newcomers begin with"),
+        min_value=0,
+        max_value=founding.MOST_TRAINING,
+        help_text=gettext_lazy("They are told after each answer whether it was right."),
+        widget=forms.NumberInput({"inputmode": "numeric"}),
+    )
+
+    def settings(self) -> dict[str, Any]:
+        """The values as the project keeps them."""
+        given = self.cleaned_data
+        return given | {name: round(given[name] / 100, 6) for name in ("gold_share", "gold_threshold")}
 
 
 @members(Role.ADMIN)
@@ -182,6 +221,9 @@ def settings(request: HttpRequest, member: Member) -> HttpResponse:
         "general": _general(project),
         "work": _work(project),
         "people": _people(project),
+        "tests": _tests(project),
+        "gold_count": Gold.objects.filter(project=project).count(),
+        "gold_sources": [one for one in Gold.Source.choices if one[0] != Gold.Source.HAND],
         "lines": "",
     }
     if request.method == "POST":
@@ -209,6 +251,26 @@ def _save_work(request: HttpRequest, project: Project, shown: dict[str, Any]) ->
 def _save_people(request: HttpRequest, project: Project, shown: dict[str, Any]) -> HttpResponse | None:
     form = shown["people"] = People(request.POST)
     return _change(request, project, form, form.settings)
+
+
+def _save_tests(request: HttpRequest, project: Project, shown: dict[str, Any]) -> HttpResponse | None:
+    form = shown["tests"] = Tests(request.POST)
+    return _change(request, project, form, form.settings)
+
+
+def _choose_gold(request: HttpRequest, project: Project, shown: dict[str, Any]) -> HttpResponse | None:
+    given = request.POST.get("count", "")
+    try:
+        if not given.isascii() or not given.isdigit() or not 1 <= int(given) <= examining.MOST:
+            message = _("Give a whole number from %(low)s to %(high)s.")
+            raise BadField("count", message % {"low": 1, "high": examining.MOST})
+        source, by = request.POST.get("source", ""), access.person(request)
+        made = examining.choose(project=project, source=source, count=int(given), by=by, now=timezone.now())
+    except Refused as refusal:
+        shown["gold_error"] = str(refusal)
+        return None
+    messages.success(request, _("Gold items chosen: %(count)d.") % {"count": len(made)})
+    return _back(project, "tests")
 
 
 def _add_labels(request: HttpRequest, project: Project, shown: dict[str, Any]) -> HttpResponse | None:
@@ -240,6 +302,8 @@ DOINGS: dict[str, Callable[[HttpRequest, Project, dict[str, Any]], HttpResponse 
     "general": _save_general,
     "work": _save_work,
     "people": _save_people,
+    "tests": _save_tests,
+    "gold": _choose_gold,
     "labels": _add_labels,
     "delete": _delete,
 }
@@ -282,9 +346,15 @@ def _work(project: Project) -> Work:
 
 
 def _people(project: Project) -> People:
-    initial = {name: getattr(project, name) for name in ("overlap", "overlap_mode", "consensus", "visibility")}
+    initial = {name: getattr(project, name) for name in ("overlap", "overlap_mode", "consensus")}
     shares = {name: _short(getattr(project, name) * 100) for name in ("overlap_share", "sure_enough")}
     return People(initial=initial | shares)
+
+
+def _tests(project: Project) -> Tests:
+    initial = {name: getattr(project, name) for name in ("gold_pause", "training_items")}
+    shares = {name: _short(getattr(project, name) * 100) for name in ("gold_share", "gold_threshold")}
+    return Tests(initial=initial | shares)
 
 
 def _short(number: float) -> str:

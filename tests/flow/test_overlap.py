@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import csv
+import io
+import json
 import random
 from datetime import timedelta
 
 import pytest
 
 from labeling import standing, weighing
-from labeling.flow import answering, judging, queueing
+from labeling.flow import answering, exporting, judging, queueing
 from labeling.models import Answer, Candidate, Item, Label, Lease, Project, Purpose, Role, Skills, Status, User
 from tests import make
 
@@ -267,3 +270,25 @@ def test_a_lease_that_ran_out_goes_to_others_but_not_back_to_who_answered() -> N
     queueing.sweep(now=later)
     assert queueing.claim(project=project, user=anna, tab="", count=1, now=later) == []
     assert len(queueing.claim(project=project, user=cy, tab="", count=1, now=later)) == 1
+
+
+@pytest.mark.parametrize("pseudonyms", [False, True])
+def test_an_export_tells_what_each_one_answered_and_how_that_became_the_label(pseudonyms: bool) -> None:
+    project = several(3)
+    for name, said in (("anna", "yes"), ("bo", "yes"), ("cy", "no")):
+        say(project, item_of(project), *people(project, name), said)
+    say(project, item_of(project, 1), *people(project, "anna"), "no")
+    owner = User.objects.get(username="owner")
+    maybe = Label.objects.get(project=project, name="maybe")
+    answering.decide(project=project, item=item_of(project, 1), reviewer=owner, label=maybe, now=NOW)
+    out = io.BytesIO()
+    project.refresh_from_db()
+    exporting.write(project, exporting.Options("csv", pseudonyms=pseudonyms), out)
+    first, second = csv.DictReader(io.StringIO(out.getvalue().decode("utf-8-sig"), newline=""))
+    assert (first["label"], first["answers"], first["agreement"]) == ("yes", "3", "0.6667")
+    assert first["consensus"] == "dawid_skene"
+    votes = json.loads(first["votes"])
+    assert sorted(votes.values()) == ["no", "yes", "yes"]
+    named = {"anna", "bo", "cy"}
+    assert all(one.startswith("annotator-") for one in votes) if pseudonyms else set(votes) == named
+    assert (second["label"], second["agreement"], second["consensus"]) == ("maybe", "0.0", "decision")

@@ -9,6 +9,7 @@ interface Situation {
   progress: Progress;
   waiting: number; // open items in others' hands
   forOthers: number; // open items that this person has answered
+  paused: string[]; // admins to ask, where this person is paused
   held: number; // answers and skips not sent yet
   trouble: ApiError | undefined;
   loaded: boolean;
@@ -16,13 +17,14 @@ interface Situation {
 
 type Content = (Node | string | null)[];
 
-export function emptiness({ data, progress, waiting, forOthers, held, trouble, loaded }: Situation, again: () => void, undo: () => void): Content {
+export function emptiness({ data, progress, waiting, forOthers, paused, held, trouble, loaded }: Situation, again: () => void, undo: () => void): Content {
   const { urls, labels } = data;
   const mine = count(progress.mine ?? 0);
   if (!labels.length) return says("labels_title", t(urls.settings ? "labels_admin" : "labels_other"), link(urls.settings, "labels_settings"));
   if (!progress.items) return says("empty_title", t(urls.import ? "empty_admin" : "empty_other"), link(urls.import, "empty_import"));
   if (trouble?.passing) return says("offline_title", t("offline_text"), button("again", again));
   if (trouble) return says("trouble_title", trouble.message, button("again", again));
+  if (paused.length) return says("paused_title", t("paused_text", { admins: paused.join(", ") }), link(urls.overview, "done_overview"));
   if (!loaded || (held && progress.open > held)) return [h("span", { class: "spinner" }), h("p", {}, t("loading"))];
   if (progress.open <= held) return [tick(), ...says("done_title", t("done_text", { mine }), link(urls.review, "done_review"), link(urls.overview, "done_overview"))];
   if (waiting) return says("waiting_title", t("waiting_text", { count: count(waiting) }), link(urls.overview, "done_overview"));

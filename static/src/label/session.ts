@@ -49,6 +49,7 @@ export class Session {
   private leaving = false;
   private trouble: ApiError | undefined;
   private waiting = 0; // open items in others' hands
+  private paused: string[] = []; // admins to ask, where this person is paused
   private forOthers = 0; // open items that this person has answered and others must too
 
   constructor(
@@ -245,6 +246,10 @@ export class Session {
     if (row) row.state = "sent";
     if (row) this.showJust();
     if (entry.project !== this.data.project.id || !reply) return;
+    if (reply.feedback) {
+      const { right, label } = reply.feedback;
+      toast(t(right ? "training_right" : "training_wrong", { label: this.nameOf(label), said: this.nameOf(entry.label ?? 0) }), { bad: !right });
+    }
     if (reply.progress) this.side.show(reply.progress);
     if (entry.tab === this.outbox.tab && reply.next?.length) this.take(reply.next, asked, false);
     else if (!this.hand.current) void this.fetchHand();
@@ -298,6 +303,7 @@ export class Session {
       this.trouble = undefined;
       this.waiting = reply.waiting ?? 0;
       this.forOthers = reply.for_others ?? 0;
+      this.paused = reply.paused ?? [];
       if (reply.progress) this.side.show(reply.progress);
       const items = reply.items ?? [];
       if (check) this.letGoOfLost(items);
@@ -391,7 +397,7 @@ export class Session {
     const item = this.hand.current;
     if (!item || !this.data.labels.length) {
       this.shownItem = 0;
-      this.view.showEmpty(...emptiness({ data: this.data, progress: this.side.now, waiting: this.waiting, forOthers: this.forOthers, held: this.held, trouble: this.trouble, loaded: this.told > 0 }, () => void this.fetchHand(), () => void this.undo()));
+      this.view.showEmpty(...emptiness({ data: this.data, progress: this.side.now, waiting: this.waiting, forOthers: this.forOthers, paused: this.paused, held: this.held, trouble: this.trouble, loaded: this.told > 0 }, () => void this.fetchHand(), () => void this.undo()));
       if (said) this.announce(said);
       return;
     }

@@ -61,6 +61,8 @@ export interface Reply {
   progress?: Progress;
   waiting?: number;
   for_others?: number;
+  paused?: string[];
+  feedback?: { right: boolean; label: number }; // after an answer in training
 }
 
 export interface PageData {
