@@ -62,7 +62,7 @@ VARIABLES = (
     Variable("ANNOTATOR_HTTPS", "0", "`1` when served over HTTPS: cookies are then sent over HTTPS only."),
     Variable("ANNOTATOR_DEBUG", "0", "`1` shows Django's error pages. Never where others can reach it."),
     Variable("ANNOTATOR_TEXT_ENCODER", "auto", "`auto`, `minilm`, `multilingual` or `sentence-transformers:NAME`."),
-    Variable("ANNOTATOR_IMAGE_ENCODER", "auto", "`auto`, `efficientnet-lite0` or `pixels`."),
+    Variable("ANNOTATOR_IMAGE_ENCODER", "auto", "`auto`, `efficientnet-lite0`, `pixels` or `conv4`."),
     Variable("ANNOTATOR_MAX_UPLOAD_MB", "2048", "Largest upload in megabytes."),
     Variable(
         "ANNOTATOR_KEPT_STATES",

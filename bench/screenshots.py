@@ -39,6 +39,9 @@ SHOTS: list[tuple[str, str, tuple[str, ...]]] = [
     ("review", "/projects/{bank}/review", ()),
     ("quality", "/projects/{bank}/quality", ()),
     ("doubts", "/projects/{bank}/quality/doubts", ("j",)),
+    ("disagreements", "/projects/{bank}/disagreements", ()),
+    ("annotators", "/projects/{bank}/annotators", ()),
+    ("rules", "/projects/{bank}/rules", ()),
     ("data", "/projects/{bank}/data", ()),
     ("import", "/projects/{bank}/import", ()),
     ("export", "/projects/{bank}/export", ()),
@@ -54,8 +57,8 @@ from django.core.management import call_command
 from django.db import transaction
 from django.utils import timezone
 from labeling import dispatch, tasks
-from labeling.flow import answering
-from labeling.models import Job, Label, Project, Reference, User
+from labeling.flow import answering, ruling
+from labeling.models import Item, Job, Label, Project, Reference, User
 
 dispatch.send = lambda job: None if dispatch._held_back.get() else tasks.run(job)  # jobs run where they are started
 owner = make.user("admin", is_staff=True, is_superuser=True, first_name="Ada", last_name="Okafor")
@@ -85,6 +88,18 @@ for name, project in made.items():
                     seconds=2.0 + k % 5,
                 )
         tasks.run(Job.objects.filter(project=project, kind="adapt", state="queued").latest("pk").pk)
+bank = made["bank"]
+for text, label in (("exchange rate", "Exchange rate"), ("top up", "Top up failed"), ("pin", "Change pin")):
+    offered = bank.labels.filter(name=label).first()
+    if offered:
+        values = {{"label": offered, "kind": "keyword", "text": text}}
+        ruling.make(project=bank, by=owner, values=values, now=timezone.now())
+answered = Item.objects.filter(project=bank, status="answered").select_related("reference").order_by("pk")
+for k, item in enumerate(answered[:40]):  # a second opinion, now and then another one
+    label = item.reference.label if k % 5 else wrong["bank"]
+    first = item.answers.filter(withdrawn_at=None).values_list("author", flat=True)
+    second = next(person for person in people if person.pk not in set(first))
+    answering.submit(project=bank, item=item, author=second, label=label, now=timezone.now(), seconds=3.0)
 result = {{"cookie": cookie("admin")}} | {{name: project.pk for name, project in made.items()}}
 """
 

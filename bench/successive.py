@@ -1,4 +1,4 @@
-"""Bench: what a new project gains from finished ones: labels of the same name, and a gate trained on other domains.
+"""Bench: what a new project gains from finished ones where labels have the same name.
 
     python -m bench.successive labels    each of clinc150's ten domains in two halves: the second project begins with
                                          what the first one's answers taught of the same labels

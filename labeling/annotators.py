@@ -12,6 +12,7 @@ from labeling import overview, weighing
 from labeling.models import Answer, Label, Member, Origin, Project, Purpose, Skills
 from metalearning import agreement
 from metalearning.agreement import Said
+from metalearning.shares import wilson
 
 FEWEST = 10  # answers weighed against others' below which no skill is told
 MOST_CONFUSED = 5  # of each person's confusions
@@ -75,7 +76,8 @@ def gold_score(project: Project, user_id: int, since: datetime | None = None) ->
 
 def score(right: int, of: int) -> dict[str, Any]:
     """A share of right answers with its 95 % interval (Wilson 1927)."""
-    low, high = agreement.wilson(right, of)
+    share = wilson(right, of)
+    low, high = (share.low, share.high) if share else (0.0, 1.0)
     return {"right": right, "of": of, "share": right / of if of else None, "low": round(low, 4), "high": round(high, 4)}
 
 

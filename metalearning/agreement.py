@@ -169,16 +169,6 @@ def over_time(said: Said, periods: Int[np.ndarray, " answers"]) -> list[tuple[in
     return told
 
 
-def wilson(right: int, of: int, z: float = 1.96) -> tuple[float, float]:
-    """The 95 % interval of a share (Wilson 1927), in [0, 1]; (0, 1) where there is nothing to go by."""
-    if not of:
-        return 0.0, 1.0
-    share = right / of
-    middle = (share + z**2 / (2 * of)) / (1 + z**2 / of)
-    half = z / (1 + z**2 / of) * (share * (1 - share) / of + z**2 / (4 * of**2)) ** 0.5
-    return max(middle - half, 0.0), min(middle + half, 1.0)
-
-
 def confused(
     confusion: Float[np.ndarray, "labels labels"], prior: Float[np.ndarray, " labels"], most: int
 ) -> Sequence[tuple[int, int, float]]:

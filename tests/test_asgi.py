@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Awaitable, Iterator
-from typing import Any
+from collections.abc import AsyncIterator, Awaitable, Coroutine, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
 
 import pytest
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
@@ -14,6 +15,7 @@ from django.utils.translation import get_language, gettext
 
 from annotator.asgi import THREADS, Application
 
+T = TypeVar("T")
 seen: list[str] = []
 
 
@@ -108,8 +110,14 @@ async def ask(
     return sent[0]["status"], [message["body"] for message in sent[1:] if message.get("body")]
 
 
+def run(coroutine: Coroutine[Any, Any, T]) -> T:
+    """Run it in a thread of its own: browser tests leave an event loop running in this one."""
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(asyncio.run, coroutine).result()
+
+
 def asked(*arguments: Any, **named: Any) -> tuple[int, list[bytes]]:
-    return asyncio.run(ask(*arguments, **named))
+    return run(ask(*arguments, **named))
 
 
 def test_threads_are_used_again(application: Application) -> None:
@@ -122,7 +130,7 @@ def test_requests_run_side_by_side(application: Application) -> None:
     async def many() -> list[Any]:
         return await asyncio.gather(*(ask(application, "/thread") for _ in range(4 * THREADS)))
 
-    assert [status for status, _ in asyncio.run(many())] == [200] * 4 * THREADS
+    assert [status for status, _ in run(many())] == [200] * 4 * THREADS
 
 
 def test_a_body_may_come_in_parts(application: Application, settings: Any) -> None:
@@ -164,5 +172,5 @@ def test_who_leaves_while_sending_is_not_answered(application: Application) -> N
         sent.append(message)
 
     scope = {"type": "http", "method": "POST", "path": "/thread", "query_string": b"", "headers": []}
-    asyncio.run(application(scope, left, send))
+    run(application(scope, left, send))
     assert sent == []

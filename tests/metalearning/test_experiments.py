@@ -136,10 +136,13 @@ def test_the_verify_command_accepts_a_certificate_and_refuses_a_changed_one(
     known: dict[str, bool] = {}
     while more := next_audits(tested, known, 5):
         known |= dict.fromkeys(more, False)
-    record, file = to_record(tested, known), tmp_path / "certificate.json"
+    answers = dict.fromkeys(known, "right")
+    record, file = to_record(tested, ["right"] * 300, answers), tmp_path / "certificate.json"
     file.write_text(json.dumps(record))
     assert main(["verify", str(file)]) == 0
-    assert "holds: passed, 300 items accepted with at most 5.0% wrong, confidence 95%" in capsys.readouterr().out
+    assert (
+        "holds: passed, at most 5.0% (15) of 300 labels are wrong, with a confidence of 0.95" in capsys.readouterr().out
+    )
     file.write_text(json.dumps(record | {"accepted": 200, "prefixes": [150, 300]}))
     assert main(["verify", str(file)]) == 1
     assert "does not hold" in capsys.readouterr().out
