@@ -49,10 +49,19 @@ def one(problem: Problem, kind: str, options: argparse.Namespace, seed: int) -> 
     probabilities = softmax(found.calibration.temper(found.held_out.logits))
     listed = doubts(probabilities, given, found.held_out.foreseeable)
     plain = np.argsort(probabilities[np.arange(len(rows)), given])[: len(wrong)]
-    share = lambda places: len(set(places.tolist()) & set(wrong.tolist())) / len(wrong)  # noqa: E731
     sure = listed.place[listed.confident]
     precision = len(set(sure.tolist()) & set(wrong.tolist())) / max(len(sure), 1)
-    return share(listed.place), share(listed.place[: len(wrong)]), precision, share(plain)
+    return (
+        found_of(wrong, listed.place),
+        found_of(wrong, listed.place[: len(wrong)]),
+        precision,
+        found_of(wrong, plain),
+    )
+
+
+def found_of(wrong: np.ndarray, places: np.ndarray) -> float:
+    """The share of the mistakes that are among these places."""
+    return len(set(places.tolist()) & set(wrong.tolist())) / len(wrong)
 
 
 def others(problem: Problem, rows: np.ndarray, wrong: np.ndarray, kind: str, rng: np.random.Generator) -> np.ndarray:

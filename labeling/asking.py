@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from datetime import datetime
+from typing import Any
 
-from labeling.models import Ask, Candidate, Project, User
+from django.db.models import Min
+
+from labeling.models import Ask, Candidate, Item, Project, Snapshot, User
 
 BLIND = "blind"  # the reason that an answer to such a question carries, and to others asked without a suggestion
 
@@ -49,3 +52,18 @@ def mix(*, project: Project, share: float) -> None:
     As many of the others are asked without a suggestion, so that a question without one tells nothing of its purpose.
     """
     Project.objects.filter(pk=project.pk).update(blind_share=share)
+
+
+def first(item: Item, *, reason: dict[str, Any], snapshot: Snapshot | None = None) -> None:
+    """Put the item at the head of the queue, without a suggestion."""
+    head = Candidate.objects.filter(project=item.project_id).aggregate(first=Min("position"))["first"]
+    Candidate.objects.update_or_create(
+        item=item,
+        defaults={
+            "project_id": item.project_id,
+            "position": min(head or 0, 0) - 1,  # below 0: refilling the queue leaves it there
+            "snapshot": snapshot,
+            "reason": reason,
+            "top": [],
+        },
+    )

@@ -46,12 +46,13 @@ def spoken(told: dict[str, np.ndarray]) -> np.ndarray:
     return np.where(told["p_said"] > told["p_answer"], told["said"], told["answer"])
 
 
-def open_doubts(project: Project) -> list[dict[str, Any]]:
+def open_doubts(project: Project, told: dict[str, np.ndarray] | None = None) -> list[dict[str, Any]]:
     """Doubted answers that still stand and that no reviewer has confirmed, the likeliest mistake first.
 
-    Each is {"item": Item, "label_id", "said_id", "p_label", "p_said", "sure", "by": names}; at most `LISTED`.
+    Each is {"item": Item, "label_id", "said_id", "p_label", "p_said", "sure", "by": names}; at most `LISTED`. `told` is
+    what `held_out` gives, where the caller has it.
     """
-    told = held_out(project)
+    told = held_out(project) if told is None else told
     doubted = np.flatnonzero(told["doubt"])
     ratio = told["p_said"][doubted] / np.maximum(told["p_answer"][doubted], 1e-12)
     doubted = doubted[np.argsort(-ratio, kind="stable")]

@@ -21,7 +21,7 @@ def describe(project: Project) -> dict[str, Any]:
     """Everything on the quality page that can be told from what is stored, in plain values."""
     snapshot = suggestions.latest(project)
     told = doubts.held_out(project)
-    doubted = doubts.open_doubts(project)
+    doubted = doubts.open_doubts(project, told)
     return {
         "origins": origins(project, snapshot),
         "confusion": confusion(project, told),

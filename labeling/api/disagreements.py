@@ -15,8 +15,7 @@ from rest_framework.views import APIView
 
 from labeling import access, annotators, disagreements, kinds, suggestions
 from labeling.api import shapes
-from labeling.api.items import IdOrName
-from labeling.api.schema import LARGEST_ID, Choice, valid
+from labeling.api.schema import LARGEST_ID, Choice, LabelField, valid
 from labeling.flow import answering
 from labeling.models import Answer, Comment, Item, Project, Role
 
@@ -39,7 +38,7 @@ class Query(serializers.Serializer):
 class DecisionIn(serializers.Serializer):
     """The label that is right."""
 
-    label = IdOrName()  # type: ignore[assignment]
+    label = LabelField()  # type: ignore[assignment]
     key = serializers.UUIDField(required=False, allow_null=True, help_text="Idempotency key; one for each decision.")
 
 

@@ -15,9 +15,8 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from labeling import access, kinds
-from labeling.api.items import IdOrName
 from labeling.api.people import member_shown
-from labeling.api.schema import LARGEST_ID, Choice, valid
+from labeling.api.schema import LARGEST_ID, Choice, LabelField, valid
 from labeling.errors import BadField
 from labeling.flow import examining
 from labeling.models import Gold, Item, Member, Role
@@ -33,7 +32,7 @@ class GoldIn(serializers.Serializer):
     )
     count = serializers.IntegerField(required=False, min_value=1, max_value=examining.MOST, default=20)
     item = serializers.IntegerField(required=False, min_value=1, max_value=LARGEST_ID, help_text="With “hand”.")
-    label = IdOrName(required=False)  # type: ignore[assignment]
+    label = LabelField(required=False)  # type: ignore[assignment]
 
 
 class GoldItems(APIView):

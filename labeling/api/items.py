@@ -6,7 +6,7 @@ from typing import Any
 
 from django.urls import re_path
 from django.utils import timezone
-from drf_spectacular.utils import extend_schema, extend_schema_field
+from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -14,20 +14,9 @@ from rest_framework.views import APIView
 
 from labeling import access, browsing, kinds
 from labeling.api import shapes
-from labeling.api.schema import LARGEST_ID, valid
+from labeling.api.schema import LARGEST_ID, LabelField, valid
 from labeling.flow import answering
 from labeling.models import Item, Mark, Project, Role, Status
-
-
-@extend_schema_field({"oneOf": [{"type": "integer"}, {"type": "string"}]})
-class IdOrName(serializers.Field):
-    """A label by its id or its name; kinds of labelling read it."""
-
-    def to_internal_value(self, data: Any) -> Any:
-        return data
-
-    def to_representation(self, value: Any) -> Any:
-        return value
 
 
 class Query(serializers.Serializer):
@@ -54,7 +43,7 @@ class Query(serializers.Serializer):
 class Correction(serializers.Serializer):
     """The label that is right."""
 
-    label = IdOrName()  # type: ignore[assignment]
+    label = LabelField()  # type: ignore[assignment]
     key = serializers.UUIDField(required=False, allow_null=True, help_text="Idempotency key; one for each correction.")
 
 

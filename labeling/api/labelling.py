@@ -8,7 +8,7 @@ from django.urls import re_path
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_field
+from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -16,22 +16,12 @@ from rest_framework.views import APIView
 
 from labeling import access, kinds, suggestions
 from labeling.api import shapes
+from labeling.api.schema import LabelField
 from labeling.errors import BadField
 from labeling.flow import answering, queueing
 from labeling.models import Answer, Gold, Item, Member, Origin, Project, Purpose, Role, User
 
 LARGEST_HAND = 50  # items that one tab may hold at a time
-
-
-@extend_schema_field({"oneOf": [{"type": "integer"}, {"type": "string"}]})
-class LabelField(serializers.Field):
-    """A label, by id or by name; what else an answer's value may be is the kind of labelling's affair."""
-
-    def to_internal_value(self, data: Any) -> Any:
-        return data
-
-    def to_representation(self, value: Any) -> Any:
-        return value
 
 
 class AnswerIn(serializers.Serializer):

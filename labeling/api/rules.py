@@ -13,9 +13,8 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from labeling import access, kinds, ruled
-from labeling.api.labelling import LabelField
 from labeling.api.outlines import ShortItem, SpokenRule
-from labeling.api.schema import LARGEST_ID, Choice, valid
+from labeling.api.schema import LARGEST_ID, Choice, LabelField, valid
 from labeling.flow import ruling
 from labeling.matching import LONGEST_PATTERN
 from labeling.models import Item, Project, Role, Rule

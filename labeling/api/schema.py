@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 ERROR = {
@@ -31,6 +32,17 @@ class Choice(serializers.ChoiceField):
         if isinstance(data, list | dict):
             self.fail("invalid_choice", input=data)
         return super().to_internal_value(data)
+
+
+@extend_schema_field({"oneOf": [{"type": "integer"}, {"type": "string"}]})
+class LabelField(serializers.Field):
+    """A label, by id or by name; what else an answer's value may be is the kind of labelling's affair."""
+
+    def to_internal_value(self, data: Any) -> Any:
+        return data
+
+    def to_representation(self, value: Any) -> Any:
+        return value
 
 
 def refine(result: dict[str, Any], generator: Any, request: Any, public: bool) -> dict[str, Any]:

@@ -5,12 +5,11 @@ from __future__ import annotations
 from datetime import datetime
 
 from django.db import transaction
-from django.db.models import Min
 from django.utils.translation import gettext as _
 
-from labeling import dispatch, standing
+from labeling import asking, dispatch, standing
 from labeling.errors import Conflict
-from labeling.models import Answer, Candidate, Item, Job, Mark, Status, User
+from labeling.models import Answer, Item, Job, Mark, Status, User
 
 
 def keep(*, item: Item, reviewer: User, now: datetime) -> Mark:
@@ -48,19 +47,6 @@ def ask_again(*, item: Item, reviewer: User, now: datetime) -> Item:
         standing.restate(item.project_id, [item.pk])
         item.refresh_from_db()
         if item.status == Status.OPEN:
-            _put_first(item)
+            asking.first(item, reason={"code": "doubted"})
         dispatch.start(item.project, Job.Kind.ADAPT)
     return item
-
-
-def _put_first(item: Item) -> None:
-    first = Candidate.objects.filter(project=item.project_id).aggregate(first=Min("position"))["first"]
-    Candidate.objects.update_or_create(
-        item=item,
-        defaults={
-            "project_id": item.project_id,
-            "position": min(first or 0, 0) - 1,  # below 0: refilling the queue leaves it there
-            "reason": {"code": "doubted"},
-            "top": [],
-        },
-    )

@@ -273,12 +273,6 @@ def _wanted(row: formats.ExportRow, options: Options) -> bool:
     return bool(row.origin) or options.include_open
 
 
-def _image_name(name: str, path: str) -> str:
-    """The image's own name with the extension of its stored file: the one it came with may lie about the type."""
-    stored = PurePosixPath(path)
-    return f"{name.rpartition('.')[0] or name or stored.stem}{stored.suffix}"
-
-
 def _image(path: str, item_id: int) -> BinaryIO:
     try:
         return cast(BinaryIO, default_storage.open(path))

@@ -8,10 +8,10 @@ from datetime import datetime
 
 import numpy as np
 from django.db import transaction
-from django.db.models import F, Min, QuerySet
+from django.db.models import F, QuerySet
 from django.utils.translation import gettext as _
 
-from labeling import certificates, dispatch, standing, suggestions
+from labeling import asking, certificates, dispatch, standing, suggestions
 from labeling.errors import BadField, Conflict
 from labeling.models import (
     Acceptance,
@@ -27,7 +27,7 @@ from labeling.models import (
     Status,
     User,
 )
-from labeling.suggestions import State, Suggestions
+from labeling.suggestions import Suggestions
 
 IN_REQUEST = 5000  # as many are settled while the person waits; more become a job
 CHUNK = 2000  # accepted or taken back in one transaction
@@ -135,7 +135,8 @@ def reject(*, project: Project, reviewer: User, item: Item, snapshot: Snapshot, 
             code=Mark.Code.REJECT,
             defaults={"project": project, "label_id": label_id, "created_at": now},
         )
-        _ask_next(project, item, snapshot, label_id, confidence)
+        reason = {"code": "rejected", "labels": [label_id], "p": [round(confidence, 4)]}
+        asking.first(item, reason=reason, snapshot=snapshot)
     return mark
 
 
@@ -267,25 +268,3 @@ def _suggested(item: Item, snapshot: Snapshot) -> tuple[int, float]:
     if not len(found):
         raise Conflict(_("The model suggests nothing for this item yet."))
     return int(found.label_ids[0]), float(found.confidence[0])
-
-
-def _ask_next(project: Project, item: Item, snapshot: Snapshot, label_id: int, confidence: float) -> None:
-    """Put the item at the head of the queue, without the suggestion that was refused."""
-    first = Candidate.objects.filter(project=project).aggregate(first=Min("position"))["first"]
-    Candidate.objects.update_or_create(
-        item=item,
-        defaults={
-            "project": project,
-            "position": min(first or 0, 0) - 1,  # below 0: refilling the queue leaves it there
-            "snapshot": snapshot,
-            "reason": {"code": "rejected", "labels": [label_id], "p": [round(confidence, 4)]},
-            "top": [],
-        },
-    )
-
-
-def state_of(item: Item) -> str:
-    """The item's state as reviewers see it."""
-    if item.status == Status.OPEN and Mark.objects.filter(item=item, code=Mark.Code.REJECT).exists():
-        return State.REJECTED
-    return item.status
