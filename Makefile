@@ -32,7 +32,7 @@ frontend:
 	cd static && PATH="$$PATH:$(NODE_PATH)" npm run --silent typecheck
 
 test:
-	$(BIN)/python -m pytest -n $(PROCESSES) --dist loadfile -rs $(PARTS)
+	$(BIN)/python -m pytest -n $(PROCESSES) --dist loadfile -rsR $(PARTS)
 
 # Takes new texts into locale/, to be translated there. Needs GNU gettext (apt install gettext).
 messages:

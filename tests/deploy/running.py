@@ -53,8 +53,8 @@ class Application:
         return self.output + "".join(f"\n== {log.name}\n{log.read_text(errors='replace')[-3000:]}" for log in logs)
 
     def get(self, path: str = "/healthz") -> int:
-        """The status of an answer, 0 when there is none."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)
+        """The status of an answer, 0 when there is none. A web worker that still loads may let it wait for seconds."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
         try:
             connection.request("GET", path)
             return connection.getresponse().status

@@ -43,7 +43,7 @@ def start_again(running: Application, *options: str) -> subprocess.CompletedProc
 
 def test_the_first_start_tells_the_address_and_a_sign_in_that_works(running: Application) -> None:
     assert f"Annotator runs at  http://127.0.0.1:{running.port}/" in running.output
-    assert running.get("/healthz") == 200
+    wait_for(lambda: running.get("/healthz") == 200)
     password = re.search(r"Password +(\S+)", running.output)
     assert password is not None
     code = f"print(User.objects.get(username='admin').check_password({password[1]!r}))"
@@ -129,7 +129,7 @@ def test_a_killed_supervisor_leaves_nothing_behind_and_the_next_start_works(tmp_
         # Straight away, while the old children may still be ending: it waits for them.
         with application(data, "--no-demo") as second:
             assert living(family) == []
-            assert second.get("/healthz") == 200
+            wait_for(lambda: second.get("/healthz") == 200)
             assert "Password" not in second.output  # the second start makes no second admin
             assert second.stop(signal.SIGTERM) == 0
 
