@@ -5,6 +5,7 @@ Schemathesis makes requests from the OpenAPI document, right ones and wrong ones
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
@@ -12,6 +13,7 @@ import jsonschema
 import pytest
 import requests
 import schemathesis
+from django.core.management import call_command
 from django.test import Client
 from drf_spectacular.generators import SchemaGenerator
 from hypothesis import HealthCheck, Phase, given, settings
@@ -113,3 +115,7 @@ def test_the_query_string_survives_the_round_trip() -> None:
         }
     ).prepare()
     assert urlencode({"q": "a b"}) in str(prepared.path_url)
+
+
+def test_it_is_made_without_a_warning(tmp_path: Path) -> None:
+    call_command("spectacular", "--fail-on-warn", "--validate", file=str(tmp_path / "schema.yml"))
