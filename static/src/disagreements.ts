@@ -3,6 +3,7 @@ import { ApiError, request } from "./shared/api";
 import { byId, h, pageData, t } from "./shared/dom";
 import { ago, percent } from "./shared/format";
 import { toast } from "./shared/toast";
+import { inTurn } from "./shared/turn";
 
 interface Label { id: number; name: string; hotkey: string; color: string }
 interface Said { id: number; author: string; label: number; purpose: string; origin: string; at: string; suggested: number | null; withdrawn: boolean; withdrawn_by: string | null }
@@ -20,6 +21,8 @@ const PAGE = 50;
 const data = pageData<{ api: string; labels: Label[]; query: Record<string, string>; methods: Record<string, string> }>();
 const names = new Map(data.labels.map((label) => [label.id, label.name]));
 const decided: number[] = []; // item ids, newest last: what Z takes back
+const turn = inTurn(); // keys are quicker than the network
+let underWay = 0; // decisions the server has not heard yet
 let cases: Case[] = [];
 let total = 0;
 let at = 0;
@@ -79,24 +82,29 @@ async function decide(label: number): Promise<void> {
   total -= 1;
   if (at >= cases.length) at = Math.max(cases.length - 1, 0);
   draw();
+  decided.push(one.item.id);
+  underWay += 1;
   try {
-    await request(`${data.api}/items/${one.item.id}/decision`, { method: "POST", body: { label, key: crypto.randomUUID() } });
-    decided.push(one.item.id);
+    await turn(() => request(`${data.api}/items/${one.item.id}/decision`, { method: "POST", body: { label, key: crypto.randomUUID() } }));
     toast(t("decided", { label: name(label) }));
-    if (!cases.length && total > 0) await load();
   } catch (error) {
+    const place = decided.lastIndexOf(one.item.id);
+    if (place >= 0) decided.splice(place, 1);
     cases.splice(at, 0, one);
     total += 1;
     draw();
     complain(error);
+  } finally {
+    underWay -= 1;
   }
+  if (!cases.length && total > 0 && !underWay) await load().catch(complain);
 }
 
 async function takeBack(): Promise<void> {
   const item = decided.pop();
   if (item === undefined) return toast(t("nothing_to_undo"));
   try {
-    await request(`${data.api}/items/${item}/decision`, { method: "DELETE" });
+    await turn(() => request(`${data.api}/items/${item}/decision`, { method: "DELETE" }));
     toast(t("undone"));
     await load();
     at = Math.max(cases.findIndex((one) => one.item.id === item), 0);

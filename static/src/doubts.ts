@@ -6,6 +6,7 @@ import { byId, pageData, t } from "./shared/dom";
 import { finder, type Label } from "./shared/finder";
 import { count } from "./shared/format";
 import { toast } from "./shared/toast";
+import { inTurn } from "./shared/turn";
 
 interface Data {
   items: string;
@@ -17,6 +18,7 @@ const data = pageData<Data>();
 const all = (): HTMLElement[] => [...document.querySelectorAll<HTMLElement>(".doubt")];
 let here: HTMLElement | null = null;
 let undo: (() => Promise<void>) | null = null;
+const turn = inTurn(); // keys are quicker than the network
 
 function go(to: HTMLElement | null | undefined): void {
   here?.classList.remove("here");
@@ -43,7 +45,7 @@ async function settle(doubt: HTMLElement, send: () => Promise<unknown>, told: st
   if (doubt.dataset["busy"]) return;
   doubt.dataset["busy"] = "1";
   try {
-    await send();
+    await turn(send);
   } catch (error) {
     const refusal = error as ApiError;
     toast(refusal.status === 0 ? t("The server cannot be reached. Try again.") : refusal.message, { bad: true });
@@ -68,6 +70,13 @@ async function settle(doubt: HTMLElement, send: () => Promise<unknown>, told: st
       }
     : null;
   toast(told);
+}
+
+async function takeBack(): Promise<void> {
+  await turn(async () => undefined); // what is under way may be what is meant
+  const back = undo;
+  undo = null;
+  await back?.();
 }
 
 const address = (doubt: HTMLElement, what: string): string => `${data.doubts}/${doubt.dataset["item"]}/${what}`;
@@ -127,7 +136,7 @@ document.addEventListener("keydown", (event) => {
     o: on("keep"),
     a: on("ask"),
     e: on("other"),
-    z: () => void undo?.().then(() => (undo = null)),
+    z: () => void takeBack(),
   };
   const does = keys[event.key.toLowerCase()];
   if (!does) return;

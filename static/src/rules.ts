@@ -4,6 +4,7 @@ import { byId, h, t } from "./shared/dom";
 import { count, percent } from "./shared/format";
 import { listen } from "./shared/live";
 import { toast } from "./shared/toast";
+import { inTurn } from "./shared/turn";
 import * as editor from "./rules/editor";
 import { draw } from "./rules/found";
 import { type Found, type Listed, type Proposal, type Which, nameOf, page, rulesUrl } from "./rules/store";
@@ -21,6 +22,7 @@ let items = 0;
 let selected = 0;
 let proposed: Proposal[] = [];
 let takeBack: (() => Promise<unknown>)[] = [];
+const turn = inTurn(); // keys are quicker than the network
 
 async function load(): Promise<void> {
   try {
@@ -176,14 +178,16 @@ async function remove(rule: Listed): Promise<void> {
 }
 
 async function undo(): Promise<void> {
-  const last = takeBack.pop();
-  if (!last) return toast(t("nothing to undo"));
-  await doing(last);
+  await doing(async () => {
+    const last = takeBack.pop();
+    if (!last) return toast(t("nothing to undo"));
+    await last();
+  });
 }
 
 async function doing(work: () => Promise<unknown>): Promise<void> {
   try {
-    await work();
+    await turn(work);
   } catch (error) {
     failed(error);
   }

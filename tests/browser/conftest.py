@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page
+from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from tests.browser.site import NotBuilt, Site, site
 from tests.services import Unavailable, redis_server
 
+PATIENCE = 30_000  # milliseconds until what a page should show counts as missing; a busy machine takes seconds
+expect.set_options(timeout=PATIENCE)
 WIDE, NARROW = {"width": 1280, "height": 860}, {"width": 390, "height": 844}
 AXE = Path(__file__).parents[2] / "static/node_modules/axe-core/axe.min.js"
 IN_AXE = """async () => (await axe.run(document, {resultTypes: ["violations"]})).violations
@@ -47,7 +49,7 @@ def open_as(running_site: Site, browser: Browser) -> Iterator[Callable[..., Brow
             **more,
         )
         context.add_cookies([{"name": "sessionid", "value": cookie, "url": running_site.url}])
-        context.set_default_timeout(10_000)
+        context.set_default_timeout(PATIENCE)
         contexts.append(context)
         return context
 

@@ -108,7 +108,7 @@ def _wait_for(address: str) -> None:
     until = time.monotonic() + START_SECONDS
     while True:
         try:
-            urllib.request.urlopen(address, timeout=5)
+            urllib.request.urlopen(address, timeout=60)
             return
         except OSError:
             assert time.monotonic() < until, "the web server did not start"

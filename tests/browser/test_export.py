@@ -48,7 +48,7 @@ def test_from_the_form_to_the_file(running_site: Site, made: dict[str, Any], pag
     entry = page.locator("#made li")
     expect(entry).to_contain_text("waiting")
     running_site.run(WORK.format(**made))
-    expect(entry.get_by_role("link", name="Download")).to_be_visible(timeout=15_000)
+    expect(entry.get_by_role("link", name="Download")).to_be_visible()
     with page.expect_download() as download:
         entry.get_by_role("link", name="Download").click()
     assert download.value.suggested_filename.startswith("card-questions-")

@@ -97,7 +97,7 @@ factories.answer(Item.objects.get(project=project, row=0), make.user("ada"), fac
 live.publish(project.pk, "progress", {{}})
 """
     )
-    expect(page.locator("#done-share")).to_have_text("25.0%", timeout=15_000)
+    expect(page.locator("#done-share")).to_have_text("25.0%")
 
 
 def test_accessible_wide_and_narrow(

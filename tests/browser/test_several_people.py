@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -89,7 +90,7 @@ def annotate(context: BrowserContext, made: dict[str, Any], said: list[str]) -> 
     page.goto(f"/projects/{made['project']}/label")
     expect(page.locator("#item-body .text")).to_be_visible()
     driving.label(page, lambda text: said[int(text.split()[-1])], BY_KEYS)
-    driving.wait_until(lambda: driving.ask(page, f"/api/projects/{made['project']}/progress")["mine"] == BY_KEYS, 10)
+    driving.wait_until(lambda: driving.ask(page, f"/api/projects/{made['project']}/progress")["mine"] == BY_KEYS)
     csrf = page.evaluate("document.body.dataset.csrf")
     # What this tab holds goes back when the page is left.
     with page.expect_response(lambda response: response.url.endswith("/release")):
@@ -130,10 +131,15 @@ def test_the_careless_one_is_found_the_consensus_beats_the_majority_and_the_rest
     assert serious(page) == []
     page.keyboard.press("Enter")
     expect(page.locator("#place")).to_have_text(f"1 of {before - 1}")
+    # Undo right after the key, while the decision is still on its way: it takes back that one, not the one before.
+    page.route("**/decision", lambda route: (time.sleep(0.3), route.continue_()))
+    asked = page.locator("#item-body").inner_text()
     page.keyboard.press("2")
     expect(page.locator("#place")).to_have_text(f"1 of {before - 2}")
     page.keyboard.press("z")
     expect(page.locator("#place")).to_contain_text(f"of {before - 1}")
+    expect(page.locator("#item-body")).to_have_text(asked)
+    page.unroute("**/decision")
     page.keyboard.press("c")
     page.keyboard.type("Rule 2 says no.")
     page.get_by_role("button", name="Comment", exact=True).click()

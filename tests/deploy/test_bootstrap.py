@@ -155,7 +155,7 @@ def test_a_stop_ends_the_running_command_and_what_it_started(tmp_path: Path) -> 
     command = ["bash", "-c", "sleep 300 & echo $!; wait"]
     with pytest.raises(Stopped), Step("Trying", "Tried") as step:
         run(command, step=step, log=tmp_path / "log", stop=stop, explain=look)
-    wait_for(lambda: not living([int(seen[0])]), seconds=5)
+    wait_for(lambda: not living([int(seen[0])]))
 
 
 def test_a_long_data_path_puts_the_socket_where_its_name_fits(tmp_path: Path) -> None:

@@ -92,7 +92,7 @@ def test_a_killed_part_comes_back_and_leaves_no_orphan(running: Application, par
     its_own = [old, *(process_id for process_id, _ in descendants(old))]
     running.kill(part)
     wait_for(lambda: running.main_process(part) not in (0, old))
-    wait_for(lambda: not living(its_own), seconds=5)
+    wait_for(lambda: not living(its_own))
     wait_for(lambda: running.get("/healthz") == 200)
     assert f"The {PARTS[part]} was ended by SIGKILL; starting it again" in running.output
 
