@@ -85,6 +85,7 @@ COLUMNS = (
     ("agreement", _("The share of their answers that gave the label, 0 to 1.")),
     ("consensus", _("How their answers became the label: dawid_skene, majority, or decision (a reviewer's).")),
     ("votes", _("Each person's answer, by user name or pseudonym, as JSON.")),
+    ("rules", _("The rules that spoke for an accepted or suggested label, by number and in words, as a JSON list.")),
     ("annotator", _("Who answered or accepted: the user name, or a pseudonym that is the same within the file.")),
     ("external_id", _("The id that the imported file gave the item.")),
     ("labeled_at", _("When the label was given, in UTC.")),

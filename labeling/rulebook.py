@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -71,6 +71,11 @@ def spoken(snapshot: Snapshot | None, rows: Sequence[int]) -> dict[int, list[dic
         for place in np.flatnonzero(fired[rule.pk]):
             told.setdefault(int(places[place]), []).append(word)
     return told
+
+
+def named(word: Mapping[str, Any]) -> str:
+    """A rule that spoke, by number and in words, as files name it: "#12 contains “refund”"."""
+    return f"#{word['rule']} {word['says']}"
 
 
 def contents(project: Project, rows: Sequence[int], *, metadata: bool) -> Iterator[tuple[int, Content]]:

@@ -1,19 +1,23 @@
 """Certified data: exported rows compared with the certificates that they claim, from the files alone."""
 
 import csv
+import io
 import json
 import re
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
+from pathlib import Path, PurePosixPath
+from typing import IO, Any
 
 from metalearning.certificate import refused_errors
 from metalearning.certificate_record import Certified, RecordDoesNotHold, recompute
 
 LIVE = re.compile("'*[=+\\-@\t\r\n\uff1d\uff0b\uff0d\uff20]")  # how cells begin that exports put an apostrophe before
+LONGEST_CELL = 1 << 28  # characters
 ACCEPTED = "accepted"  # the origin of a row whose label is the suggestion itself
+TABLES = (".csv", ".json", ".jsonl", ".ndjson", ".parquet")  # what is read of folders and zips; cards, images are not
 
 
 @dataclass(frozen=True)
@@ -35,31 +39,50 @@ class Found:
     items: set[str] = field(default_factory=set)
 
 
+@dataclass(frozen=True)
+class Source:
+    """A file that may hold certificates or data: on disk, or a member of a zip."""
+
+    name: str
+    content: Path | zipfile.Path
+
+    def open(self) -> IO[bytes]:
+        """Its bytes; seekable."""
+        return self.content.open("rb")
+
+    @property
+    def suffix(self) -> str:
+        """What its own name ends with, in lower case, with the dot; `name` may be that of its zip."""
+        return PurePosixPath(self.content.name).suffix.lower()
+
+
 def verify(paths: Sequence[Path]) -> list[str]:
     """Recompute every certificate among the files and compare the data among them; one line for each that holds.
 
+    A folder or a zip stands for the tables and certificates in it: an export as it was downloaded, or unpacked.
     Raises RecordDoesNotHold for the first thing that does not, and where there is no certificate at all.
     """
-    records: list[Mapping[str, Any]] = []
-    data: list[Path] = []
-    for path in paths:
-        found = _records(path)
-        if found is None:
-            data.append(path)
-        else:
-            records += found
-    if not records:
-        raise RecordDoesNotHold("none of the files is a certificate")
-    certified = {}
-    for record in records:
-        one = recompute(record)
-        if one.number in certified:
-            raise RecordDoesNotHold(f"certificate {one.number} is there twice")
-        certified[one.number] = one
-    lines = [_said(one) for one in certified.values()]
-    for path in data:
-        lines += [f"{path.name}: {line}" for line in compare(read(path), certified)]
-    return lines
+    with ExitStack() as opened:
+        sources = [source for path in paths for source in _sources(path, opened)]
+        records: list[Mapping[str, Any]] = []
+        data: list[Source] = []
+        for source in sources:
+            found = _records(source)
+            if found is None:
+                data.append(source)
+            else:
+                records += found
+        if not records:
+            looked = ", ".join(source.name for source in sources) or "nothing to read"
+            raise RecordDoesNotHold(
+                f"none of the files is a certificate ({looked}). An export that was made with its data card holds "
+                "certificate.json once a certificate of its project is decided"
+            )
+        certified = _recomputed(records)
+        lines = [_said(one) for one in certified.values()]
+        for source in data:
+            lines += [f"{source.name}: {line}" for line in compare(read(source), certified)]
+        return lines
 
 
 def compare(rows: Iterable[Row], certified: Mapping[int, Certified]) -> list[str]:
@@ -93,12 +116,53 @@ def compare(rows: Iterable[Row], certified: Mapping[int, Certified]) -> list[str
     return [_compared(number, found[number], one) for number, one in certified.items() if one.labels]
 
 
-def read(path: Path) -> Iterator[Row]:
+def read(source: Source) -> Iterator[Row]:
     """The rows of an exported file of any format that the application writes. Raises RecordDoesNotHold."""
     try:
-        yield from map(_row, _tables(path))
-    except (KeyError, ValueError, TypeError, zipfile.BadZipFile) as error:
-        raise RecordDoesNotHold(f"{path.name} can't be read as an export: {error!r}") from error
+        yield from map(_row, _table(source))
+    except KeyError as error:
+        raise RecordDoesNotHold(f"{source.name} can't be read as an export: it has no column {error}") from error
+    except (ValueError, TypeError, AttributeError, IndexError, OSError, csv.Error, zipfile.BadZipFile) as error:
+        raise RecordDoesNotHold(f"{source.name} can't be read as an export: {error}") from error
+
+
+def _sources(path: Path, opened: ExitStack) -> list[Source]:
+    """The files that a path stands for, by name. A zip stays open until `opened` is closed."""
+    if path.is_dir():
+        # Not a zip in the folder: it is most likely what the rest was unpacked from.
+        found = [one for one in sorted(path.rglob("*")) if one.is_file() and _counts(one.relative_to(path).as_posix())]
+        return [Source(one.relative_to(path).as_posix(), one) for one in found]
+    if not path.exists():
+        raise RecordDoesNotHold(f"there is no file {path}")
+    if path.suffix.lower() != ".zip":
+        return [Source(path.name, path)]
+    try:
+        archive = opened.enter_context(zipfile.ZipFile(path))
+        broken = archive.testzip()
+    except (zipfile.BadZipFile, OSError) as error:
+        raise RecordDoesNotHold(f"{path.name} is no zip that can be read: {error}") from error
+    if broken:
+        raise RecordDoesNotHold(f"{path.name} is damaged: {broken} is not what was packed. Download it again")
+    names = [name for name in archive.namelist() if _counts(name)]
+    alone = len(names) == 1
+    return [Source(path.name if alone else name, zipfile.Path(archive, name)) for name in names]
+
+
+def _counts(name: str) -> bool:
+    """Whether a file of a folder or zip is looked at; not what operating systems leave beside files."""
+    parts = PurePosixPath(name).parts
+    return name.lower().endswith(TABLES) and not any(part.startswith((".", "__MACOSX")) for part in parts)
+
+
+def _recomputed(records: Sequence[Mapping[str, Any]]) -> dict[int, Certified]:
+    """What each record says, by its number."""
+    certified: dict[int, Certified] = {}
+    for record in records:
+        one = recompute(record)
+        if one.number in certified:
+            raise RecordDoesNotHold(f"certificate {one.number} is there twice")
+        certified[one.number] = one
+    return certified
 
 
 def _said(one: Certified) -> str:
@@ -118,43 +182,46 @@ def _compared(number: int, found: Found, one: Certified) -> str:
     return told + (f" ({missing} are not in this file: the bound is on all of them)" if missing else "")
 
 
-def _records(path: Path) -> list[Mapping[str, Any]] | None:
+def _records(source: Source) -> list[Mapping[str, Any]] | None:
     """The certificates in a file; None for one that holds data."""
-    if path.suffix.lower() != ".json":
+    if source.suffix != ".json":
         return None
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise RecordDoesNotHold(f"{path.name} is no JSON: {error}") from error
+    content = _json(source)
     if isinstance(content, dict) and isinstance(content.get("certificates"), list):
         return list(content["certificates"])
     return [content] if isinstance(content, dict) and "items_sha256" in content else None
 
 
-def _tables(path: Path) -> Iterator[Mapping[str, Any]]:
-    suffix = path.suffix.lower()
-    if suffix == ".parquet":
-        from pyarrow import parquet
+def _json(source: Source) -> Any:
+    try:
+        with source.open() as file:
+            return json.load(file)
+    except (ValueError, RecursionError) as error:
+        raise RecordDoesNotHold(f"{source.name} is no JSON: {error}") from error
 
-        file = parquet.ParquetFile(path)
-        columns = [name for name in ("id", "label", "origin", "certificate") if name in file.schema_arrow.names]
-        for batch in file.iter_batches(columns=columns):
-            yield from batch.to_pylist()
-    elif suffix == ".zip":
-        with zipfile.ZipFile(path) as archive:
-            [table] = [name for name in archive.namelist() if name.endswith(".jsonl")]
-            with archive.open(table) as lines:
-                yield from map(json.loads, lines)
-    elif suffix == ".json":
-        for task in json.loads(path.read_text(encoding="utf-8")):
-            yield _task(task)
-    elif suffix in (".jsonl", ".ndjson"):
-        with path.open(encoding="utf-8") as lines:
-            yield from map(json.loads, lines)
-    else:
-        with open(path, encoding="utf-8-sig", newline="") as lines:
-            for found in csv.DictReader(lines):
+
+def _table(source: Source) -> Iterator[Mapping[str, Any]]:
+    if source.suffix == ".json":
+        yield from map(_task, _json(source))
+        return
+    with source.open() as file:
+        if source.suffix == ".parquet":
+            yield from _parquet(file)
+        elif source.suffix in (".jsonl", ".ndjson"):
+            yield from map(json.loads, io.TextIOWrapper(file, encoding="utf-8"))
+        else:
+            csv.field_size_limit(max(csv.field_size_limit(), LONGEST_CELL))  # the module's 131,072 is a long document
+            for found in csv.DictReader(io.TextIOWrapper(file, encoding="utf-8-sig", newline="")):
                 yield found | {"label": _plain(found["label"])}
+
+
+def _parquet(file: IO[bytes]) -> Iterator[Mapping[str, Any]]:
+    from pyarrow import parquet
+
+    found = parquet.ParquetFile(file)
+    columns = [name for name in ("id", "label", "origin", "certificate") if name in found.schema_arrow.names]
+    for batch in found.iter_batches(columns=columns):
+        yield from batch.to_pylist()
 
 
 def _task(task: Mapping[str, Any]) -> Mapping[str, Any]:

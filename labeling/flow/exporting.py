@@ -13,12 +13,26 @@ import numpy as np
 from django.core.files.storage import default_storage
 from django.db.models import Count, Max
 from django.utils.translation import gettext as _
+from django.utils.translation import override
 
-from labeling import blobs, certificates, formats, pool, suggestions, weighing
+from labeling import blobs, certificates, formats, pool, rulebook, suggestions, weighing
 from labeling.errors import BadField, Conflict
 from labeling.exports import Origin
 from labeling.jobs import Progress
-from labeling.models import LABELLING, Acceptance, Answer, Export, Item, Job, Label, Project, Status, User
+from labeling.models import (
+    LABELLING,
+    Acceptance,
+    Answer,
+    Export,
+    Item,
+    Job,
+    Label,
+    Project,
+    Rule,
+    Snapshot,
+    Status,
+    User,
+)
 from labeling.models import Origin as AnswerOrigin
 
 BATCH = 5_000  # items looked up at a time
@@ -124,11 +138,13 @@ def rows(
     names = Names(options.pseudonyms)
     certify = _certifier(project)
     suggest = _suggester(project, options)
+    name_rules = _rule_namer(project, label_names)
     done = 0
     for items in _batches(project, statuses):
         progress(done, total, "items")
         given = _given(project, items, names)
         note_votes = _voter(project, items, names, label_names)
+        wanted: dict[int, formats.ExportRow] = {}
         for item in items:
             row = _row(item, label_names, given.get(item["pk"]))
             certify(row, item)
@@ -136,7 +152,9 @@ def rows(
             if not row.origin:
                 suggest(row, item["row"], label_names)
             if _wanted(row, options):
-                yield row
+                wanted[item["row"]] = row
+        name_rules(wanted)
+        yield from wanted.values()
         done += len(items)
     progress(done, max(total, done), "items")
 
@@ -265,6 +283,32 @@ def _suggester(project: Project, options: Options) -> Callable[[formats.ExportRo
             row.origin, row.confidence, row.snapshot = formats.SUGGESTION, round(confidence, 4), snapshot.number
 
     return suggest
+
+
+def _rule_namer(project: Project, label_names: Mapping[int, str]) -> Callable[[Mapping[int, formats.ExportRow]], None]:
+    """What notes on rows, given by their items' rows, which rules spoke for the label that a snapshot suggested.
+
+    As the rules stood then: one that has been changed or deleted since is not named.
+    """
+    if not Rule.objects.filter(project=project, deleted_at=None).exists():
+        return lambda placed: None
+    snapshots: dict[int, Snapshot | None] = {}
+
+    def name_rules(placed: Mapping[int, formats.ExportRow]) -> None:
+        by_snapshot: dict[int, list[int]] = defaultdict(list)
+        for place, row in placed.items():
+            if row.snapshot is not None:
+                by_snapshot[row.snapshot].append(place)
+        for number, places in by_snapshot.items():
+            if number not in snapshots:
+                snapshots[number] = Snapshot.objects.filter(project=project, number=number).first()
+            with override("en"):  # files that go out speak English
+                spoken = rulebook.spoken(snapshots[number], places)
+            for place, words in spoken.items():
+                row = placed[place]
+                row.rules = [rulebook.named(word) for word in words if label_names.get(word["label"]) == row.label]
+
+    return name_rules
 
 
 def _wanted(row: formats.ExportRow, options: Options) -> bool:

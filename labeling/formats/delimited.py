@@ -33,6 +33,7 @@ EXPORTED = (
     "agreement",
     "consensus",
     "votes",
+    "rules",
     "annotator",
     "external_id",
     "labeled_at",
@@ -41,7 +42,7 @@ EXPORTED = (
     "metadata",
 )
 """The columns of every export. A CSV file that has them all is one of ours, and its apostrophes are undone."""
-LATER = {"certificate", "answers", "agreement", "consensus", "votes"}
+LATER = {"certificate", "answers", "agreement", "consensus", "votes", "rules"}
 """Columns that exports did not have from the first version on."""
 
 # Spreadsheets run a cell that begins so as a formula; the wide forms count in East Asian versions.
@@ -195,6 +196,7 @@ def write(rows: Iterable[ExportRow], out: BinaryIO, *, image_of: Callable[[Expor
                 "" if row.agreement is None else row.agreement,
                 row.consensus,
                 json.dumps(row.votes, ensure_ascii=False) if row.votes else "",
+                json.dumps(row.rules, ensure_ascii=False) if row.rules else "",
                 harmless(row.annotator),
                 harmless(row.external_id or ""),
                 row.labeled_at,

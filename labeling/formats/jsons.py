@@ -102,6 +102,7 @@ def record(row: ExportRow, image: str) -> dict[str, Any]:
         "agreement": row.agreement,
         "consensus": row.consensus or None,
         "votes": row.votes,
+        "rules": row.rules,
         "annotator": row.annotator,
         "external_id": row.external_id,
         "labeled_at": row.labeled_at or None,

@@ -74,6 +74,7 @@ def _task(row: ExportRow, image: str) -> dict[str, Any]:
         "confidence": row.confidence,
         "snapshot": row.snapshot,
         "certificate": row.certificate,
+        "rules": row.rules,
         "annotator": row.annotator,
         "labeled_at": row.labeled_at,
         "seconds": row.seconds,

@@ -136,7 +136,7 @@ def _batch(group: list[ExportRow], schema: pa.Schema) -> pa.RecordBatch:
     for name in schema.names:
         if name == "image":
             values: list[Any] = [_image(row) for row in group]
-        elif name in ("metadata", "votes"):
+        elif name in ("metadata", "votes", "rules"):
             objects = [getattr(row, name) for row in group]
             values = [json.dumps(one, ensure_ascii=False) if one else None for one in objects]
         else:

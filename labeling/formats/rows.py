@@ -114,6 +114,7 @@ class ExportRow:
     agreement: float | None = None  # share of these answers that gave the label, in [0, 1]
     consensus: str = ""  # "dawid_skene", "majority" or "decision"
     votes: dict[str, str] = field(default_factory=dict)  # each person's answer, by name or pseudonym
+    rules: list[str] = field(default_factory=list)  # of an accepted label or suggestion: those that spoke for it
     annotator: str = ""
     external_id: str | None = None
     created_at: str = ""  # ISO 8601

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import csv
+import io
+import json
+import zipfile
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet
 import pytest
 from django.utils import timezone
 
-from labeling import blobs, dispatch, learner, pool, rulebook, tasks, votes
+from labeling import blobs, dispatch, formats, learner, pool, rulebook, tasks, votes
 from labeling.errors import BadField, Cancelled, Conflict
-from labeling.flow import adapting, answering, ruling, suggesting
+from labeling.flow import adapting, answering, exporting, reviewing, ruling, suggesting
 from labeling.models import Item, Job, Label, Lease, Project, Role, Rule, Snapshot, User
 from tests import make
 
@@ -240,3 +245,44 @@ def test_embedding_new_items_lets_the_rules_vote(project: Project, rita: User) -
     job.refresh_from_db()
     assert (job.state, job.error) == ("done", "")
     assert fired(project, red) == [list(range(0, 60, 3))]
+
+
+@pytest.mark.parametrize("format", sorted(formats.WRITABLE))
+def test_an_export_names_the_rules_that_spoke_for_a_suggestion(project: Project, rita: User, format: str) -> None:
+    red = rule(project, rita, "red")
+    off = rule(project, rita, "green", text="thing 3")  # speaks of item 3 too, but for another label
+    ruling.vote(project)
+    snapshot = adapting.adapt(project=project)
+    said = pool.read_predictions(project.pk, snapshot.number).label_id
+    assert said[[0, 3]].tolist() == [red.label_id] * 2
+    choice = reviewing.Choice(snapshot, threshold=0.0, label=label(project, "red"))
+    reviewing.accept(project=project, reviewer=rita, choice=choice, now=timezone.now())
+    out = io.BytesIO()
+    exporting.write(project, exporting.Options(format, include_suggestions=True), out)
+    named = {row["text"]: row["rules"] for row in exported(format, out.getvalue())}
+    assert named["red thing 0"] == [f"#{red.pk} contains “red”"]
+    assert named["red thing 3"] == named["red thing 0"]
+    assert len(named) == 60
+    others = {name for text, names in named.items() if "red" not in text for name in names}
+    assert others <= {f"#{off.pk} contains “thing 3”"}
+    ruling.delete(rule=red, now=timezone.now())
+    out = io.BytesIO()
+    exporting.write(project, exporting.Options(format), out)
+    assert {tuple(row["rules"]) for row in exported(format, out.getvalue())} == {()}
+
+
+def exported(format: str, content: bytes) -> list[dict[str, Any]]:
+    """An export's rows with their "text" and "rules", as whoever gets the file reads them."""
+    if format == "csv":
+        rows = csv.DictReader(io.StringIO(content.decode("utf-8-sig")))
+        return [row | {"rules": json.loads(row["rules"] or "[]")} for row in rows]
+    if format == "jsonl":
+        return [json.loads(line) for line in content.splitlines()]
+    if format == "parquet":
+        rows = pyarrow.parquet.read_table(io.BytesIO(content)).to_pylist()
+        return [row | {"rules": json.loads(row["rules"] or "[]")} for row in rows]
+    if format == "huggingface":
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            rows = [json.loads(line) for line in archive.read("train.jsonl").splitlines()]
+        return [row | {"rules": json.loads(row["rules"])} for row in rows]
+    return [{"text": task["data"]["text"], "rules": task["meta"]["rules"]} for task in json.loads(content)]
