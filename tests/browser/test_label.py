@@ -129,7 +129,7 @@ class Bench:
 
     def settle(self, count: int) -> list[dict[str, Any]]:
         """Wait until the server has this many answers, no more; returns them."""
-        until = time.monotonic() + 10
+        until = time.monotonic() + 40
         while len(found := self.answers()) != count and time.monotonic() < until:
             time.sleep(0.05)
         assert len(found) == count
@@ -354,7 +354,7 @@ def test_a_closed_tab_leaves_its_answers_to_the_next(
     assert {answer["label"] for answer in again.settle(2)} == {again.labels[FIVE[3]], again.labels[FIVE[4]]}
     assert again.text != first
     # The closed tab keeps nothing: all but the two answered and the four of the new tab are free.
-    assert len(again.get("/next?count=50&tab=other")["items"]) == 30 - 2 - 4
+    _until(lambda: len(again.get("/next?count=50&tab=other")["items"]) == 30 - 2 - 4)
 
 
 def test_a_reload_keeps_what_is_not_sent(bench: Callable[..., Bench], open_as: Open, made: dict[str, Any]) -> None:
@@ -617,7 +617,7 @@ def test_a_screen_reader_hears_what_happened_and_what_comes(bench: Callable[...,
 
 
 def _until(true: Callable[[], bool]) -> None:
-    until = time.monotonic() + 10
+    until = time.monotonic() + 40
     while not true():
         assert time.monotonic() < until
         time.sleep(0.05)
