@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from labeling import overview, weighing
-from labeling.models import Answer, Label, Member, Origin, Project, Purpose, Skills
+from labeling.models import Answer, Gold, Label, Member, Origin, Project, Purpose, Skills, User
 from metalearning import agreement
 from metalearning.agreement import Said
 from metalearning.shares import wilson
@@ -18,6 +18,7 @@ FEWEST = 10  # answers weighed against others' below which no skill is told
 MOST_CONFUSED = 5  # of each person's confusions
 DRAWS = 200  # of the bootstrap: quick enough for a page
 WEEK = 7 * 86_400  # seconds
+GOLD_LISTED = 500  # gold items shown at most, the newest
 
 
 def describe(project: Project, now: datetime) -> dict[str, Any]:
@@ -72,6 +73,31 @@ def gold_score(project: Project, user_id: int, since: datetime | None = None) ->
     for item_id, label_id, right in answers.order_by("pk").values_list("item", "label", "item__gold__label"):
         first.setdefault(item_id, label_id == right)
     return sum(first.values()), len(first)
+
+
+def gold_items(project: Project, most: int = GOLD_LISTED) -> list[dict[str, Any]]:
+    """The gold items, newest first, with what people made of each: {"gold", "right", "of", "wrong"}.
+
+    Each person's first answer counts, as for their score; `wrong` says who gave which other label: {"who", "label"}.
+    """
+    listed = Gold.objects.filter(project=project).select_related("item", "label", "set_by").order_by("-pk")[:most]
+    golden = {gold.item_id: gold for gold in listed}
+    first: dict[int, dict[int, int]] = defaultdict(dict)
+    answers = Answer.objects.filter(purpose=Purpose.GOLD, item__in=list(golden), author__isnull=False)
+    for item_id, author, label_id in answers.order_by("pk").values_list("item", "author", "label"):
+        if author is not None:
+            first[item_id].setdefault(author, label_id)
+    names = {
+        user.pk: str(user) for user in User.objects.filter(pk__in={one for said in first.values() for one in said})
+    }
+    told = []
+    for item_id, gold in golden.items():
+        said = first[item_id]
+        wrong = [
+            {"who": names[author], "label": label_id} for author, label_id in said.items() if label_id != gold.label_id
+        ]
+        told.append({"gold": gold, "right": len(said) - len(wrong), "of": len(said), "wrong": wrong})
+    return told
 
 
 def score(right: int, of: int) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from django.db.models import Count, Q, TextChoices
 from django.utils.translation import gettext_lazy as _
 
 from labeling import suggestions, weighing
-from labeling.models import Answer, Comment, Item, Project, Purpose, Snapshot
+from labeling.models import Answer, Comment, Gold, Item, Project, Purpose, Snapshot
 from labeling.weighing import Verdict
 
 
@@ -60,6 +60,7 @@ def describe(
     for answer in said.select_related("author", "withdrawn_by").order_by("pk"):
         answers[answer.item_id].append(answer)
     talk = comments(project, ids)
+    golden = set(Gold.objects.filter(item__in=ids).values_list("item", flat=True))
     thought = _thought(snapshot, [item.row for item in items.values()])
     return [
         {
@@ -67,6 +68,7 @@ def describe(
             "answers": [_answer(one) for one in answers[item_id]],
             "consensus": {"label": verdict.label_id, "p": round(verdict.p, 4), "method": verdict.method},
             "decided": verdict.method == weighing.DECIDED,
+            "gold": item_id in golden,
             "suggestion": thought.get(items[item_id].row),
             "comments": talk[item_id],
         }

@@ -116,6 +116,8 @@ TABLE = (
     Door("GET", "api_project", ANNOTATOR),
     Door("PATCH", "api_project", ADMIN, 200, lambda world: {"name": "B"}),
     Door("DELETE", "api_project", ADMIN, 204, lambda world: {"name": world.project.name}),
+    Door("GET", "gold", REVIEWER),
+    Door("POST", "gold", REVIEWER, 302, lambda world: by_hand(world), form=True),
     Door("GET", "settings", ADMIN),
     Door("POST", "settings", ADMIN, 302, lambda world: {"do": "labels", "labels": "new"}, form=True),
     # Labels

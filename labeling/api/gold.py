@@ -14,14 +14,12 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from labeling import access, kinds
+from labeling import access, annotators, kinds
 from labeling.api.people import member_shown
 from labeling.api.schema import LARGEST_ID, Choice, LabelField, valid
 from labeling.errors import BadField
 from labeling.flow import examining
 from labeling.models import Gold, Item, Member, Role
-
-MOST_SHOWN = 500
 
 
 class GoldIn(serializers.Serializer):
@@ -40,11 +38,12 @@ class GoldItems(APIView):
 
     @extend_schema(operation_id="gold_list", responses=OpenApiTypes.OBJECT)
     def get(self, request: Request, project_id: int) -> Response:
-        """The gold items, newest first, and how many there are."""
+        """The gold items, newest first, with how people did on each, and how many there are."""
         project = access.project(access.person(request), project_id, Role.REVIEWER)
-        found = Gold.objects.filter(project=project)
-        newest = found.select_related("item").order_by("-pk")[:MOST_SHOWN]
-        return Response({"count": found.count(), "results": [shown(one) for one in newest]})
+        told = annotators.gold_items(project)
+        return Response(
+            {"count": Gold.objects.filter(project=project).count(), "results": [shown(one) for one in told]}
+        )
 
     @extend_schema(operation_id="gold_choose", request=GoldIn, responses={201: OpenApiTypes.OBJECT})
     def post(self, request: Request, project_id: int) -> Response:
@@ -85,9 +84,11 @@ class Resume(APIView):
         return Response(member_shown(examining.resume(member=member, now=timezone.now())))
 
 
-def shown(gold: Gold) -> dict[str, Any]:
-    """A gold item in plain values."""
-    return {"item": gold.item_id, "row": gold.item.row, "label": gold.label_id, "source": gold.source}
+def shown(told: dict[str, Any]) -> dict[str, Any]:
+    """A gold item and its answers in plain values."""
+    gold: Gold = told["gold"]
+    known = {"item": gold.item_id, "row": gold.item.row, "label": gold.label_id, "source": gold.source}
+    return known | {name: told[name] for name in ("right", "of", "wrong")}
 
 
 ONE = r"^projects/(?P<project_id>\d{1,18})"

@@ -309,18 +309,25 @@ def _decisions(item: Item) -> QuerySet[Answer]:
 
 
 def _seen(project: Project, lease: Lease | None, previous: Answer | None) -> dict[str, Any]:
-    """What was suggested to the person who held this lease, and why the item was asked.
+    """What was suggested to the person who held this lease, what the model thought unseen, and why the item was asked.
 
-    Who changes an answer given blind has not seen more since: a slip that is put right stays blind.
+    Who changes an answer has no newer lease: what the model thought stays as it was, and a slip that is put right stays
+    blind.
     """
     if lease is None:
-        return {"reason": asking.BLIND} if previous and previous.reason == asking.BLIND else {}
+        return _seen_before(previous) if previous else {}
     told: dict[str, Any] = {"reason": lease.reason.get("code", ""), "snapshot_id": lease.snapshot_id}
     if lease.top:
         label_id, p = lease.top[0]
+        shown = project.show_suggestions and told["reason"] != asking.BLIND
         told |= {"foreseen_id": label_id, "foreseen_p": p}
-        told |= {"suggested_id": label_id, "confidence": p} if project.show_suggestions else {}
+        told |= {"suggested_id": label_id, "confidence": p} if shown else {}
     return told
+
+
+def _seen_before(previous: Answer) -> dict[str, Any]:
+    told: dict[str, Any] = {"foreseen_id": previous.foreseen_id, "foreseen_p": previous.foreseen_p}
+    return told | ({"reason": asking.BLIND} if previous.reason == asking.BLIND else {})
 
 
 def _withdraw(answer: Answer, by: User, now: datetime) -> None:

@@ -32,10 +32,13 @@ def choose(*, project: Project, source: str, count: int, by: User, now: datetime
 
 
 def set_by_hand(*, project: Project, item: Item, label: Label, by: User, now: datetime) -> Gold:
-    """Make this item gold with this label, whatever was known of it; an item without a label gets it."""
+    """Make this item gold with this label, whatever was known of it; an item without a label gets it.
+
+    Where a reviewer had decided on this very label, or it came with the file, that is what it is known from.
+    """
     with transaction.atomic():
         Gold.objects.filter(item=item).delete()
-        [made] = _make(project, {item.pk: label.pk}, Gold.Source.HAND, by, now)
+        [made] = _make(project, {item.pk: label.pk}, _known_from(item, label), by, now)
     return made
 
 
@@ -53,6 +56,13 @@ def resume(*, member: Member, now: datetime) -> Member:
         raise Conflict(_("This member is not paused."))
     member.refresh_from_db()
     return member
+
+
+def _known_from(item: Item, label: Label) -> str:
+    if Answer.objects.filter(item=item, label=label, purpose=Purpose.DECISION, withdrawn_at=None).exists():
+        return Gold.Source.DECISION
+    came_with_it = item.status == Status.IMPORTED and item.label_id == label.pk
+    return Gold.Source.IMPORTED if came_with_it else Gold.Source.HAND
 
 
 def _known(project: Project, source: str) -> dict[int, int]:

@@ -51,11 +51,13 @@ def claim(
 
     First what this tab holds already (a reload loses nothing), then the queue, then any open item: the queue is
     never empty while work remains. Each is leased for the project's `lease_seconds`; nobody else gets it
-    meanwhile. Fewer than `count` come back where no more are free. `chance` picks among items outside the queue.
+    meanwhile. Fewer than `count` come back where no more are free. `chance` picks among items outside the queue, and
+    among gold items.
     Where several people answer each item it goes from one to the next, and to nobody twice.
     Where the project has questions beside the queue (`Ask`), these are mixed in.
     """
     expires = now + timedelta(seconds=project.lease_seconds)
+    chance = chance or random
     with transaction.atomic():
         kept = _kept(project, user, tab, count, now, expires)
         missing = count - len(kept)
@@ -64,13 +66,15 @@ def claim(
         share = max(project.blind_share, project.gold_share)
         if project.gold_pause and _is_paused(project, user):
             return []
-        if project.training_items and (lessons := _lessons(project, user, tab, missing, now, expires)) is not None:
-            return kept + lessons
+        if project.training_items:
+            lessons = _lessons(project, user, tab, missing, now, expires, chance)
+            if lessons is not None:
+                return kept + lessons
         if share:
-            return kept + _mixed(project, user, tab, missing, now, expires, chance or random, share)
+            return kept + _mixed(project, user, tab, missing, now, expires, chance, share)
         taken = _from_queue(project, user, tab, missing, now, expires)
         if len(taken) < missing:
-            taken += _from_anywhere(project, user, tab, missing - len(taken), now, expires, chance or random)
+            taken += _from_anywhere(project, user, tab, missing - len(taken), now, expires, chance)
     return kept + taken
 
 
@@ -80,6 +84,7 @@ def hold(*, item: Item, user: User, tab: str, now: datetime) -> Lease:
         Candidate.objects.filter(item=item).delete()
         mine = Lease.objects.filter(project=item.project_id, holder=user, tab=tab).order_by("created_at", "pk")
         oldest = mine.values_list("created_at", flat=True).first()
+        blind = _was_blind(item, user)
         lease, _ = Lease.objects.update_or_create(
             item=item,
             slot=0,
@@ -90,8 +95,8 @@ def hold(*, item: Item, user: User, tab: str, now: datetime) -> Lease:
                 # Leases are shown in the order they were made, so it has to look older than the others.
                 "created_at": min(now, oldest - timedelta(microseconds=1)) if oldest else now,
                 "expires_at": now + timedelta(seconds=item.project.lease_seconds),
-                "reason": {"code": asking.BLIND if _was_blind(item, user) else "returned"},
-                "top": [],
+                "reason": {"code": asking.BLIND if blind else "returned"},
+                "top": _unseen(item, user) if blind else [],
             },
         )
     return lease
@@ -181,19 +186,19 @@ def _mixed(
     taken: list[Lease] = []
     for _place in range(count):
         apart, blind = (chance.randrange(1000) < 1000 * share for _ in range(2))
-        one = _from_asks(project, user, tab, now, expires) if apart else []
+        one = _from_asks(project, user, tab, now, expires, chance) if apart else []
         if not one:
             one = _from_queue(project, user, tab, 1, now, expires)
             one = one or _from_anywhere(project, user, tab, 1, now, expires, chance)
             if one and blind:
                 _blind(one[0])
         # Where nothing else is left, they are all that is asked.
-        taken += one or _from_asks(project, user, tab, now, expires, lasting=False)
+        taken += one or _from_asks(project, user, tab, now, expires, chance, lasting=False)
     return taken
 
 
 def _lessons(
-    project: Project, user: User, tab: str, count: int, now: datetime, expires: datetime
+    project: Project, user: User, tab: str, count: int, now: datetime, expires: datetime, chance: Chance
 ) -> list[Lease] | None:
     """What a newcomer is trained on: gold items, with feedback; None for whoever is trained, or where none is left."""
     learned = Answer.objects.filter(project=project, author=user, purpose=Purpose.TRAINING)
@@ -203,7 +208,7 @@ def _lessons(
     held = Lease.objects.filter(project=project, holder=user, tab=tab, reason__training=True).count()
     lessons: list[Lease] = []
     for _place in range(min(count, left - held)):
-        lessons += _from_asks(project, user, tab, now, expires, lasting=True, training=True)
+        lessons += _from_asks(project, user, tab, now, expires, chance, lasting=True, training=True)
     return lessons if lessons or held else None
 
 
@@ -212,12 +217,13 @@ def _is_paused(project: Project, user: User) -> bool:
 
 
 def _from_asks(
-    project: Project, user: User, tab: str, now: datetime, expires: datetime, *, lasting: bool | None = None,
-    training: bool = False,
+    project: Project, user: User, tab: str, now: datetime, expires: datetime, chance: Chance, *,
+    lasting: bool | None = None, training: bool = False,
 ) -> list[Lease]:  # fmt: skip
-    """The first question that this person may be asked: of an item of which they have not seen what is suggested.
+    """A question that this person may be asked: of an item of which they have not seen what is suggested.
 
-    Those that are needed once come before those that are asked of everybody; `lasting` picks one of both.
+    Those that are needed once come first, in their order; then those that are asked of everybody, each person in an
+    order of their own, so that nobody learns from a neighbour what comes next. `lasting` picks one of both.
     """
     item = OuterRef("item")
     mine = Answer.objects.filter(item=item, author=user).exclude(reason=asking.BLIND, withdrawn_at__isnull=False)
@@ -234,9 +240,9 @@ def _from_asks(
         ~Exists(held), ~Exists(mine), ~Exists(refused),
         project=project,
     )  # fmt: skip
-    if lasting is not None:
-        asks = asks.filter(lasting=lasting)
-    ask = asks.select_related("item").order_by("lasting", "pk").first()
+    ask = None if lasting else asks.filter(lasting=False).select_related("item").order_by("pk").first()
+    if ask is None and lasting is not False:
+        ask = _any(asks.filter(lasting=True), chance)
     if ask is None:
         return []
     lease = Lease(project=project, item=ask.item, holder=user, tab=tab, created_at=now, expires_at=expires)
@@ -244,10 +250,22 @@ def _from_asks(
     return _lease([lease], now)
 
 
+def _any(asks: QuerySet[Ask], chance: Chance) -> Ask | None:
+    """One of these at random; a thousand gold items are a few kilobytes of numbers."""
+    ids = list(asks.order_by("pk").values_list("pk", flat=True))
+    return asks.select_related("item").filter(pk=ids[chance.randrange(len(ids))]).first() if ids else None
+
+
 def _blind(lease: Lease) -> None:
-    """Ask it without a suggestion."""
-    lease.reason, lease.top, lease.snapshot = {"code": asking.BLIND}, [], None
-    lease.save(update_fields=["reason", "top", "snapshot"])
+    """Ask it without a suggestion. What the model thinks stays with it unseen, as its vote among people's."""
+    lease.reason = {"code": asking.BLIND}
+    lease.save(update_fields=["reason"])
+
+
+def _unseen(item: Item, user: User) -> list[list[Any]]:
+    """What the model had thought when this person answered the item blind, as a lease keeps it."""
+    last = Answer.objects.filter(item=item, author=user).order_by("-pk").first()
+    return [[last.foreseen_id, last.foreseen_p]] if last and last.foreseen_id else []
 
 
 def _was_blind(item: Item, user: User) -> bool:

@@ -13,8 +13,8 @@ from django.views.decorators.http import require_safe
 
 from labeling import access, browsing, rulebook, suggestions
 from labeling.flow import answering
-from labeling.models import Item, Label, Member, Project, Role, Status
-from labeling.pages.gate import context, members
+from labeling.models import Gold, Item, Label, Member, Project, Role, Status
+from labeling.pages.gate import context, members, number
 
 PER_PAGE = 50
 
@@ -25,7 +25,7 @@ def data(request: HttpRequest, member: Member) -> HttpResponse:
     """A page of items behind the row that `after` names."""
     project = member.project
     filters = _filters(request)
-    page = browsing.page(project, filters, after=_row(request.GET.get("after")), limit=PER_PAGE)
+    page = browsing.page(project, filters, after=number(request.GET.get("after")), limit=PER_PAGE)
     labels = {label.pk: label for label in Label.objects.filter(project=project)}
     query = _query(filters)
     shown = context(
@@ -67,6 +67,7 @@ def item(request: HttpRequest, member: Member, item_id: int) -> HttpResponse:
         suggestion=_suggestion(suggested, labels),
         spoken=rulebook.spoken(suggestions.latest(project), [found.row]).get(found.row, []),
         flags=browsing.flags_of([found]).get(found.pk, []),
+        gold=Gold.objects.filter(item=found).select_related("label").first(),
         history=[event | {"words": _words(event)} for event in answering.history(found)],
         metadata=[(name, value) for name, value in found.metadata.items()],
         query=_query(filters),
@@ -80,22 +81,18 @@ def item(request: HttpRequest, member: Member, item_id: int) -> HttpResponse:
 
 def _filters(request: HttpRequest) -> browsing.Filters:
     """What the address asks; what cannot be meant is left out."""
-    status, label = request.GET.get("status", ""), request.GET.get("label", "")
+    status = request.GET.get("status", "")
     return browsing.Filters(
         status if status in Status.values else "",
-        int(label) if _is_id(label) else None,
+        _id(request.GET.get("label")),
         request.GET.get("flagged") == "1",
         request.GET.get("q", "").strip().replace("\0", "")[: browsing.LONGEST_TEXT],
-        int(said) if _is_id(said := request.GET.get("said", "")) else None,
+        _id(request.GET.get("said")),
     )
 
 
-def _row(given: str | None) -> int:
-    return int(given) if given and _is_id(given) else -1
-
-
-def _is_id(text: str) -> bool:
-    return text.isascii() and text.isdigit() and len(text) <= 18
+def _id(given: str | None) -> int | None:
+    return found if (found := number(given)) >= 0 else None
 
 
 def _query(filters: browsing.Filters, **more: Any) -> str:

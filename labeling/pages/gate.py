@@ -45,6 +45,11 @@ def members(needed: Role = Role.ANNOTATOR) -> Callable[[View], View]:
     return gated
 
 
+def number(given: str | None) -> int:
+    """The number that a form or an address gave; -1, which is no row's, for anything else."""
+    return int(given) if given and given.isascii() and given.isdigit() and len(given) <= 18 else -1
+
+
 def context(member: Member, **more: Any) -> dict[str, Any]:
     """What templates/project.html needs, and `more`."""
     return {"project": member.project, "member": member, **more}

@@ -67,6 +67,7 @@ def _keys() -> list[tuple[str, str]]:
         ("X", _("reject: a person is asked")),
         ("U", _("undo")),
         ("H", _("history")),
+        ("O", _("use as a gold item, with the label it has")),
         ("Home End", _("first, last loaded")),
     ]
 
@@ -123,6 +124,8 @@ def _strings() -> dict[str, str]:
         "no label matches": _("No label matches."),
         "rule": _("rule: %(says)s"),
         "rule against": _("rule: %(says)s → %(label)s"),
+        "gold needs a label": _("Decide first: a gold item’s label must be known."),
+        "gold made": _("It is a gold item now: whoever is asked it is scored by “%(label)s”."),
         "pending": _("Wait until the last change is saved."),
         "cannot undo": _("There is nothing to take back here."),
         "image": _("Image %(name)s"),

@@ -38,7 +38,7 @@ def project_nav(context: dict[str, Any]) -> dict[str, Any]:
     request, project = context["request"], context["project"]
     member = context.get("member") or access.membership(request.user, project.pk)
     here = getattr(request.resolver_match, "url_name", "")
-    parts = {"item": "data"} | dict.fromkeys(("doubts", "duplicates", "disagreements", "annotators"), "quality")
+    parts = {"item": "data"} | dict.fromkeys(("doubts", "duplicates", "disagreements", "annotators", "gold"), "quality")
     here = parts.get(here, here)
     return {
         "pages": [

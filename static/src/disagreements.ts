@@ -15,12 +15,13 @@ interface Case {
   suggestion?: { label: number; confidence: number } | null;
   comments: Talk[];
   decided: boolean;
+  gold: boolean;
 }
 
 const PAGE = 50;
 const data = pageData<{ api: string; labels: Label[]; query: Record<string, string>; methods: Record<string, string> }>();
 const names = new Map(data.labels.map((label) => [label.id, label.name]));
-const decided: number[] = []; // item ids, newest last: what Z takes back
+const decided: Case[] = []; // newest last: what Z takes back
 const turn = inTurn(); // keys are quicker than the network
 let underWay = 0; // decisions the server has not heard yet
 let cases: Case[] = [];
@@ -42,6 +43,7 @@ function draw(): void {
   const one = current();
   byId("decide").hidden = !one;
   byId("none").hidden = Boolean(one);
+  drawGold();
   byId("place").textContent = one ? t("place", { place: at + 1, count: total }) : "";
   if (!one) return;
   byId("item-title").textContent = t("item", { number: one.item.row + 1 });
@@ -52,6 +54,30 @@ function draw(): void {
   byId("suggestion").textContent = one.suggestion ? t("suggestion", { label: name(one.suggestion.label), p: percent(one.suggestion.confidence) }) : "";
   byId("talk").replaceChildren(...one.comments.map((talk) => h("li", {}, h("b", {}, talk.sent_to ? t("sent_to", { author: talk.author, who: talk.sent_to }) : talk.author), h("span", { class: "muted small" }, ago(new Date(talk.created_at))), h("p", { dir: "auto" }, talk.text))));
   drawChoices(one);
+}
+
+/** What O makes gold: the item on screen once it is decided, else the one decided last. */
+const decidedOne = (): Case | undefined => (current()?.decided ? current() : decided.at(-1));
+
+function drawGold(): void {
+  const one = decidedOne();
+  byId("gold-line").hidden = !one || one.gold;
+  if (one) byId("gold-text").textContent = t(one === current() ? "gold_this" : "gold_last", { label: name(one.consensus.label) });
+}
+
+async function useAsGold(): Promise<void> {
+  const one = decidedOne();
+  if (!one || one.gold) return toast(t("gold_none"));
+  one.gold = true;
+  drawGold();
+  try {
+    await turn(() => request(`${data.api}/gold/`, { method: "POST", body: { item: one.item.id, label: one.consensus.label } }));
+    toast(t("gold_made", { label: name(one.consensus.label) }));
+  } catch (error) {
+    one.gold = false;
+    drawGold();
+    complain(error);
+  }
 }
 
 function saidRow(said: Said): HTMLElement {
@@ -81,14 +107,15 @@ async function decide(label: number): Promise<void> {
   cases.splice(at, 1);
   total -= 1;
   if (at >= cases.length) at = Math.max(cases.length - 1, 0);
+  const done: Case = { ...one, decided: true, consensus: { label, p: 1, method: "decision" } };
+  decided.push(done);
   draw();
-  decided.push(one.item.id);
   underWay += 1;
   try {
     await turn(() => request(`${data.api}/items/${one.item.id}/decision`, { method: "POST", body: { label, key: crypto.randomUUID() } }));
     toast(t("decided", { label: name(label) }));
   } catch (error) {
-    const place = decided.lastIndexOf(one.item.id);
+    const place = decided.lastIndexOf(done);
     if (place >= 0) decided.splice(place, 1);
     cases.splice(at, 0, one);
     total += 1;
@@ -101,16 +128,16 @@ async function decide(label: number): Promise<void> {
 }
 
 async function takeBack(): Promise<void> {
-  const item = decided.pop();
-  if (item === undefined) return toast(t("nothing_to_undo"));
+  const last = decided.pop();
+  if (!last) return toast(t("nothing_to_undo"));
   try {
-    await turn(() => request(`${data.api}/items/${item}/decision`, { method: "DELETE" }));
+    await turn(() => request(`${data.api}/items/${last.item.id}/decision`, { method: "DELETE" }));
     toast(t("undone"));
     await load();
-    at = Math.max(cases.findIndex((one) => one.item.id === item), 0);
+    at = Math.max(cases.findIndex((one) => one.item.id === last.item.id), 0);
     draw();
   } catch (error) {
-    decided.push(item);
+    decided.push(last);
     complain(error);
   }
 }
@@ -175,6 +202,7 @@ const KEYS: Record<string, () => void> = {
   ArrowLeft: () => move(-1),
   ArrowRight: () => move(1),
   z: () => void takeBack(),
+  o: () => void useAsGold(),
   c: () => byId("comment").focus(),
   g: () => byId("guidelines").toggleAttribute("open"),
   "/": () => !byId("find-field").hidden && byId("find").focus(),
@@ -198,6 +226,7 @@ function pressed(event: KeyboardEvent): void {
 
 byId("all-labels").append(...data.labels.map((label) => h("option", { value: label.name })));
 byId("find").addEventListener("change", find);
+byId("use-as-gold").addEventListener("click", () => void useAsGold());
 byId("earlier").addEventListener("click", () => move(-1));
 byId("later").addEventListener("click", () => move(1));
 byId("comment-form").addEventListener("submit", (event) => void comment(event as SubmitEvent));

@@ -1,4 +1,4 @@
-// Item: E opens the search for the right label, J and K step through the data.
+// Item: E opens the search for the right label, O makes it a gold item, J and K step through the data.
 import { ApiError, request } from "./shared/api";
 import { byId, pageData, t } from "./shared/dom";
 import { finder, type Label } from "./shared/finder";
@@ -52,6 +52,7 @@ document.addEventListener("keydown", (event) => {
   const links: Record<string, string> = { j: "behind", k: "before", ArrowRight: "behind", ArrowLeft: "before", Escape: "back" };
   const name = event.key.length === 1 ? event.key.toLowerCase() : event.key;
   if (name === "e") open();
+  else if (name === "o") document.getElementById("use-as-gold")?.click();
   else if (links[name]) document.getElementById(links[name])?.click();
   else return;
   event.preventDefault();

@@ -94,6 +94,21 @@ def test_they_come_at_the_set_rate_unmarked_and_to_nobody_twice(project: Project
     assert set(given.filter(purpose=Purpose.GOLD).values_list("reason", flat=True)) == {"blind"}
 
 
+def test_each_person_meets_the_gold_items_in_an_order_of_their_own(project: Project) -> None:
+    Project.objects.filter(pk=project.pk).update(training_items=10)
+    orders = set()
+    for seed, name in enumerate(["anna", "bo", "cy"]):
+        user = make.member(project, Role.ANNOTATOR, name)
+        order = []
+        for turn in range(10):
+            [lease] = claim(project, user, seed=100 * seed + turn)
+            say(project, lease.item, user, "no")
+            order.append(lease.item_id)
+        assert set(order) == gold_of(project)
+        orders.add(tuple(order))
+    assert len(orders) == 3
+
+
 def test_when_the_open_items_are_done_nobody_is_kept_with_gold(project: Project, anna: User) -> None:
     answer_all(project, anna, "no")
     assert Item.objects.filter(project=project, status=Status.OPEN).count() == 0
@@ -198,3 +213,39 @@ def test_sources_that_know_nothing_are_refused(project: Project) -> None:
     assert page.post(f"/projects/{project.pk}/settings", tests).status_code == 302
     project.refresh_from_db()
     assert (project.gold_share, project.gold_threshold, project.training_items) == (0.2, 0.9, 5)
+
+
+def test_a_reviewer_makes_an_item_gold_sees_how_people_did_and_takes_it_back(project: Project, anna: User) -> None:
+    client, address = factories.browser(make.member(project, Role.REVIEWER, "rita")), f"/projects/{project.pk}/gold"
+    yes = Label.objects.get(project=project, name="yes")
+    item = Item.objects.get(project=project, row=20)
+    answering.decide(project=project, item=item, reviewer=anna, label=yes, now=NOW)
+    page = client.get(f"/projects/{project.pk}/items/{item.pk}").content.decode()
+    assert 'id="use-as-gold"' in page
+    sent = client.post(address, {"do": "use", "item": item.pk, "label": yes.pk, "back": "item"})
+    assert sent.headers["Location"] == f"/projects/{project.pk}/items/{item.pk}"
+    assert Gold.objects.get(item=item).source == Gold.Source.DECISION
+    page = client.get(f"/projects/{project.pk}/items/{item.pk}").content.decode()
+    assert 'id="use-as-gold"' not in page
+    Project.objects.filter(pk=project.pk).update(gold_share=0.5)
+    say_blind(project, item, anna, "no")
+    [told] = [one for one in annotators.gold_items(project) if one["gold"].item_id == item.pk]
+    assert (told["right"], told["of"], told["wrong"]) == (
+        0, 1, [{"who": "anna", "label": Label.objects.get(project=project, name="no").pk}]
+    )  # fmt: skip
+    listed = factories.api(User.objects.get(username="rita")).get(f"/api/projects/{project.pk}/gold/").json()
+    assert listed["count"] == 11
+    assert {"item", "row", "label", "source", "right", "of", "wrong"} == set(listed["results"][0])
+    page = client.get(address).content.decode()
+    assert page.index(f'data-item="{item.pk}"') == page.index("data-item=")  # what went wrong comes first
+    client.post(address, {"do": "unset", "item": item.pk})
+    assert not Gold.objects.filter(item=item).exists()
+    assert client.post(address, {"do": "use", "item": "x", "label": yes.pk}).status_code == 404
+
+
+def say_blind(project: Project, item: Item, user: User, name: str) -> None:
+    """The answer to the item asked as gold."""
+    Lease.objects.create(
+        project=project, item=item, holder=user, reason={"code": "blind"}, created_at=NOW, expires_at=timezone.now()
+    )
+    say(project, item, user, name)

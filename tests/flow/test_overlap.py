@@ -9,11 +9,12 @@ import random
 from datetime import timedelta
 
 import pytest
+from django.utils import timezone
 
 from labeling import standing, weighing
 from labeling.flow import answering, exporting, judging, queueing
 from labeling.models import Answer, Candidate, Item, Label, Lease, Project, Purpose, Role, Skills, Status, User
-from tests import make
+from tests import factories, make
 
 NOW = make.NOW
 pytestmark = pytest.mark.django_db
@@ -136,6 +137,46 @@ def test_adaptive_overlap_asks_a_second_person_only_where_the_first_and_the_mode
         assert stands(project, 2)[0] == Status.OPEN
         say(project, item_of(project, 2), user, said)
     assert stands(project, 2)[0] == Status.ANSWERED
+
+
+def test_the_models_vote_counts_where_the_question_was_asked_blind_and_is_told_to_nobody() -> None:
+    project = several(2, gold_share=0.5)
+    anna, _bo = people(project, "anna", "bo")
+    with_foreseen(project, 0, "yes", 0.9)
+    # Nothing waits beside the queue, and the second draw of each question makes this one blind.
+    chance = Draws([999, 0])
+    [lease] = queueing.claim(project=project, user=anna, tab="anna", count=1, now=NOW, chance=chance)
+    client, url = factories.api(anna), f"/api/projects/{project.pk}"
+    Lease.objects.update(expires_at=timezone.now() + timedelta(hours=1))
+    [shown] = client.get(f"{url}/next?count=1&tab=anna").json()["items"]
+    assert (shown["id"], shown["suggestion"]) == (lease.item_id, None)
+    assert shown["reason"] == {"code": "blind", "text": shown["reason"]["text"], "labels": [], "p": []}
+    assert "yes" not in shown["reason"]["text"]
+    told = client.post(
+        f"{url}/answers/", {"item": lease.item_id, "label": "no", "tab": "anna", "count": 0}, format="json"
+    )
+    assert "yes" not in told.content.decode()
+    yes = Label.objects.get(project=project, name="yes")
+    answer = Answer.objects.get(author=anna)
+    assert (answer.foreseen_id, answer.foreseen_p, answer.suggested_id, answer.reason) == (yes.pk, 0.9, None, "blind")
+    # It stays with the answer that takes its place, whether from the list or after taking it back.
+    say(project, lease.item, anna, "maybe")
+    client.post(f"{url}/undo", {"tab": "anna"}, format="json")
+    changed = say(project, lease.item, anna, "no")
+    assert (changed.foreseen_id, changed.foreseen_p, changed.suggested_id) == (yes.pk, 0.9, None)
+    assert weighing.sheet(weighing.current(project)).votes[lease.item_id] == [
+        weighing.Vote(anna.pk, changed.label_id, yes.pk, 0.9)
+    ]
+
+
+class Draws:
+    """Numbers in a fixed order, then nought."""
+
+    def __init__(self, numbers: list[int]) -> None:
+        self.numbers = numbers
+
+    def randrange(self, _stop: int, /) -> int:
+        return self.numbers.pop(0) if self.numbers else 0
 
 
 def test_the_majority_decides_and_what_the_model_foresaw_breaks_a_tie() -> None:

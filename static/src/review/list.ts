@@ -5,7 +5,7 @@ import { ago, count } from "../shared/format";
 import { toast } from "../shared/toast";
 import { askForLabel } from "./change";
 import { type Act, type Row, canUndo, draw, newRow } from "./row";
-import { type Given, type State, type Suggestion, page, sure, view } from "./store";
+import { type Given, type State, type Suggestion, nameOf, page, sure, view } from "./store";
 
 const TAB = "review"; // what the undo of an answer is leased to, until it is given back at once
 const AHEAD = 12; // rows below the selected one that are kept loaded
@@ -120,7 +120,7 @@ function move(place: number): void {
   row.element.scrollIntoView({ block: "nearest" });
 }
 
-const KEYS: Record<string, Act> = { a: "accept", e: "change", x: "reject", u: "undo", h: "history" };
+const KEYS: Record<string, Act> = { a: "accept", e: "change", x: "reject", u: "undo", h: "history", o: "gold" };
 
 document.addEventListener("keydown", (event) => {
   const target = event.target as HTMLElement;
@@ -146,6 +146,7 @@ new IntersectionObserver((seen) => {
 
 function act(row: Row, what: Act): void {
   if (what === "history") return void history(row);
+  if (what === "gold") return void useAsGold(row);
   const meant = what === "undo" && row.suggestion.state === "open" ? decided.pop() : row;
   if (!meant) return toast(t("cannot undo"));
   if (meant.pending) return toast(t("pending"));
@@ -153,6 +154,18 @@ function act(row: Row, what: Act): void {
   else if (what === "reject") void reject(meant);
   else if (what === "undo") void undo(meant);
   else void change(meant);
+}
+
+/** Whoever is asked the item from now on is scored by the label that it has. */
+async function useAsGold(row: Row): Promise<void> {
+  const { item, given } = row.suggestion;
+  if (!given || row.pending) return toast(t(row.pending ? "pending" : "gold needs a label"));
+  try {
+    await request(`${page.api}/gold/`, { method: "POST", body: { item: item.id, label: given.label } });
+    toast(t("gold made", { label: nameOf(given.label) }));
+  } catch (error) {
+    toast(error instanceof ApiError && error.status ? error.message : t("away"), { bad: true });
+  }
 }
 
 async function accept(row: Row): Promise<void> {

@@ -12,7 +12,7 @@ export interface Row {
   whole: boolean; // the whole text is shown
 }
 
-export type Act = "accept" | "change" | "reject" | "undo" | "history";
+export type Act = "accept" | "change" | "reject" | "undo" | "history" | "gold";
 
 export function newRow(suggestion: Suggestion): Row {
   const element = h("tr", { role: "row", tabindex: "-1", "aria-selected": "false" });
