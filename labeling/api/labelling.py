@@ -82,7 +82,7 @@ class Answers(APIView):
             project=project, author=access.person(request), withdrawn_at=None, origin=Origin.PERSON
         )
         newest = mine.select_related("item").order_by("-pk")[:limit]
-        return Response({"results": [shapes.answer(answer) for answer in newest]})
+        return Response({"results": shapes.answers(project, access.person(request), list(newest))})
 
     @extend_schema(request=AnswerIn, responses={201: OpenApiTypes.OBJECT, 200: OpenApiTypes.OBJECT})
     def post(self, request: Request, project_id: int) -> Response:
@@ -100,9 +100,9 @@ class Answers(APIView):
             now=timezone.now(),
         )
         handed = _hand(project, request, given["tab"], given["count"])
-        told = _feedback(submitted.answer)
-        body = told | {
-            "answer": shapes.answer(submitted.answer),
+        [answer] = shapes.answers(project, access.person(request), [submitted.answer])
+        body = _feedback(submitted.answer) | {
+            "answer": answer,
             "next": handed["items"],
             "progress": handed["progress"],
         }

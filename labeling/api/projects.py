@@ -63,6 +63,9 @@ class Settings(serializers.Serializer):
         required=False, min_value=0.5, max_value=0.999, help_text="Posterior at which “adaptive” asks nobody else."
     )
     consensus = Choice(choices=Project.Consensus.choices, required=False)
+    visibility = Choice(
+        choices=Project.Visibility.choices, required=False, help_text="What annotators see of each other's answers."
+    )
     gold_share = serializers.FloatField(
         required=False, min_value=0, max_value=0.5, help_text="Share of questions that are gold items."
     )
@@ -120,6 +123,7 @@ class ProjectOut(serializers.Serializer):
     overlap_share = serializers.FloatField()
     sure_enough = serializers.FloatField()
     consensus = serializers.ChoiceField(choices=Project.Consensus.choices)
+    visibility = serializers.ChoiceField(choices=Project.Visibility.choices)
     gold_share = serializers.FloatField()
     gold_threshold = serializers.FloatField()
     gold_pause = serializers.BooleanField()

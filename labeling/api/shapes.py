@@ -8,7 +8,7 @@ from typing import Any
 from django.db.models import QuerySet
 from django.urls import reverse
 
-from labeling import prepared
+from labeling import others, prepared
 from labeling.flow import suggesting
 from labeling.models import Answer, Item, Job, Label, Lease, Project, Snapshot, Tally, User
 
@@ -37,19 +37,29 @@ def image_url(item: Item) -> str | None:
 
 
 def next_items(project: Project, leases: list[Lease], snapshot: Snapshot | None) -> list[dict[str, Any]]:
-    """Items to answer, each with its suggestion by the newest snapshot and the reason it was asked."""
+    """Items to answer, each with its suggestion by the newest snapshot, the reason it was asked, and what the project
+    shows of others' answers.
+    """
     labels = _named([lease.reason for lease in leases])
     hidden = not project.show_suggestions
     found = suggesting.for_leases(project, leases, snapshot)
+    said = others.before(project, leases)
     return [
         item(lease.item)
         | {
             "suggestion": suggestion,
             "reason": _reason(lease.reason, labels, hidden),
             "lease_expires_at": lease.expires_at.isoformat(),
+            "others": said.get(lease.item_id, []),
         }
         for lease, suggestion in zip(leases, found, strict=True)
     ]
+
+
+def answers(project: Project, user: User, given: list[Answer]) -> list[dict[str, Any]]:
+    """This person's answers, each with what the project shows of others' answers to the item."""
+    said = others.after(project, user.pk, [one.item_id for one in given])
+    return [answer(one) | {"others": said.get(one.item_id, [])} for one in given]
 
 
 def answer(answer: Answer) -> dict[str, Any]:

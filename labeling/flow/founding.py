@@ -55,6 +55,7 @@ SETTINGS = (
     "overlap_share",
     "sure_enough",
     "consensus",
+    "visibility",
     "gold_share",
     "gold_threshold",
     "gold_pause",
@@ -201,6 +202,7 @@ def _check_overlap(values: Mapping[str, Any]) -> None:
     for name, known in (
         ("overlap_mode", Project.Overlap),
         ("consensus", Project.Consensus),
+        ("visibility", Project.Visibility),
     ):
         if name in values and values[name] not in known.values:
             raise BadField(name, _("Choose one of %(known)s.") % {"known": ", ".join(known.values)})

@@ -27,6 +27,13 @@ class Project(models.Model):
         SHARE = "share", _("A share of the items")
         ADAPTIVE = "adaptive", _("Where it is needed: until the label is sure")
 
+    class Visibility(models.TextChoices):
+        """What whoever answers an item sees of other people's answers to it."""
+
+        BLIND = "blind", _("Nothing: everybody answers unswayed")
+        AFTER = "after", _("Who said what, once they have answered themselves")
+        OPEN = "open", _("Who said what, before they answer")
+
     class Consensus(models.TextChoices):
         """How several answers become one label."""
 
@@ -47,6 +54,9 @@ class Project(models.Model):
     overlap_share = models.FloatField(default=0.2)  # of the items, in [0, 1], for Overlap.SHARE; chosen by their row
     sure_enough = models.FloatField(default=0.95)  # posterior in (0, 1) at which Overlap.ADAPTIVE asks nobody else
     consensus = models.CharField(max_length=11, choices=Consensus.choices, default=Consensus.SKILL)
+    visibility = models.CharField(
+        max_length=5, choices=Visibility.choices, default=Visibility.BLIND, db_default="blind"
+    )  # questions without a suggestion stay blind whatever it says
     gold_share = models.FloatField(default=0.0)  # of questions that are gold items, in [0, 0.5]
     gold_threshold = models.FloatField(default=0.8)  # accuracy on gold items below which an annotator is warned of
     gold_pause = models.BooleanField(default=False)  # and paused, where the whole interval lies below it

@@ -150,6 +150,8 @@ def _words(event: dict[str, Any]) -> str:
         return _("came with the file as “%(label)s”") % {"label": label}
     if event["event"] == "answer" and event.get("purpose") == "decision":
         return _("decided “%(label)s”") % {"label": label}
+    if event["event"] == "answer" and event.get("purpose") in ("gold", "training"):
+        return _("answered “%(label)s” to the gold question") % {"label": label}
     return told.get(event["event"], event["event"]) % {"label": label, "to": event.get("to", "")}
 
 

@@ -163,6 +163,14 @@ class People(forms.Form):
     consensus = forms.ChoiceField(
         label=gettext_lazy("Their answers become one label"), choices=Project.Consensus.choices
     )
+    visibility = forms.ChoiceField(
+        label=gettext_lazy("Whoever answers an item sees of the others' answers"),
+        choices=Project.Visibility.choices,
+        help_text=gettext_lazy(
+            "People who see answers follow them: agreement and consensus then say less. "
+            "Gold items, audits and all else that is asked without a suggestion stay blind always."
+        ),
+    )
 
     def settings(self) -> dict[str, Any]:
         """The values as the project keeps them."""
@@ -346,7 +354,7 @@ def _work(project: Project) -> Work:
 
 
 def _people(project: Project) -> People:
-    initial = {name: getattr(project, name) for name in ("overlap", "overlap_mode", "consensus")}
+    initial = {name: getattr(project, name) for name in ("overlap", "overlap_mode", "consensus", "visibility")}
     shares = {name: _short(getattr(project, name) * 100) for name in ("overlap_share", "sure_enough")}
     return People(initial=initial | shares)
 

@@ -213,11 +213,12 @@ def test_save_how_several_people_work_on_it(owner: Client, base: str, project: P
         "overlap_share": "25",
         "sure_enough": "97.5",
         "consensus": "majority",
+        "visibility": "after",
     }
     assert owner.post(f"{base}/settings", form).status_code == 302
     project.refresh_from_db()
     assert (project.overlap, project.overlap_mode, project.overlap_share) == (3, "adaptive", 0.25)
-    assert (project.sure_enough, project.consensus) == (0.975, "majority")
+    assert (project.sure_enough, project.consensus, project.visibility) == (0.975, "majority", "after")
     assert 'value="97.5"' in _text(owner.get(f"{base}/settings"))
     assert owner.post(f"{base}/settings", form | {"overlap": "16"}).status_code == 422
 

@@ -11,6 +11,7 @@ const MOST = 60; // rows shown; typing narrows them
 interface Question {
   title: string;
   item?: string; // the item's text, where it is not on screen
+  others?: string; // what others said of it
   now?: number; // the label it has
   slots: Slot[];
   choose: (label: number) => void;
@@ -41,6 +42,8 @@ export class Picker {
     const item = byId("picker-item");
     item.textContent = question.item ?? "";
     item.hidden = !question.item;
+    byId("picker-others").textContent = question.others ?? "";
+    byId("picker-others").hidden = !question.others;
     this.input.value = "";
     this.draw();
     this.dialog.showModal();

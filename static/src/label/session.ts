@@ -10,6 +10,7 @@ import { Hand } from "./hand";
 import { fetchAhead } from "./image";
 import { shown, type Keymap } from "./keys";
 import { nextRequest, Outbox, releaseGone, type OutboxState } from "./outbox";
+import { told } from "./others";
 import { Picker } from "./picker";
 import { Side, type JustAnswered } from "./side";
 import { uuid } from "../shared/browser";
@@ -142,6 +143,8 @@ export class Session {
       this.giveAnew(last.row, last.before);
       return;
     }
+    // Who has answered may see what others said; taking the answer back does not make it unseen.
+    if (last.kind === "answer" && last.row.others) last.item.others = last.row.others;
     if (last.kind === "skip") this.keep({ kind: "unskip", item: last.item.id, of: last.key });
     else this.takeBack(last.row);
     this.bringBack(last.item);
@@ -206,6 +209,7 @@ export class Session {
     this.picker.open({
       title: t("change_title"),
       item: row.text || row.name,
+      others: row.others?.length ? t("others_said", { said: told(row.others, this.data.labels) }) : "",
       now: row.label,
       slots: this.allSlots(),
       choose: (label) => {
@@ -244,6 +248,7 @@ export class Session {
   private sent(entry: Entry, reply: Reply | null, asked: number): void {
     const row = this.just.find((other) => other.key === entry.key);
     if (row) row.state = "sent";
+    if (row && reply?.answer) row.others = reply.answer.others ?? [];
     if (row) this.showJust();
     if (entry.project !== this.data.project.id || !reply) return;
     if (reply.feedback) {
@@ -408,7 +413,8 @@ export class Session {
     const number = item.row + 1;
     const text = item.text.slice(0, 300) || item.name;
     const suggested = suggestion ? t("announce_suggestion", { label: this.nameOf(suggestion.label), p: percent(suggestion.confidence) }) : "";
-    this.announce([said, t("announce_item", { number, text }), suggested].filter(Boolean).join(" "));
+    const others = item.others?.length ? t("others_said", { said: told(item.others, this.data.labels) }) : "";
+    this.announce([said, t("announce_item", { number, text }), suggested, others].filter(Boolean).join(" "));
   }
 
   private announce(text: string): void {

@@ -1,7 +1,8 @@
 // Side: how far the project is, how good, what was just answered, and what the model is doing.
 import { byId, h, t } from "../shared/dom";
 import { ago, count, finePercent, percent } from "../shared/format";
-import type { Label, Progress } from "./types";
+import { told } from "./others";
+import type { Label, Other, Progress } from "./types";
 
 export interface JustAnswered {
   item: number;
@@ -10,6 +11,7 @@ export interface JustAnswered {
   name: string;
   image: string | null;
   state: "kept" | "sent" | "refused";
+  others?: Other[];
 }
 
 const LISTED = 8;
@@ -53,6 +55,7 @@ export class Side {
 
   private justRow(one: JustAnswered): HTMLElement {
     const label = this.labels.find((other) => other.id === one.label)?.name ?? "";
+    const others = told(one.others, this.labels);
     const state = one.state === "sent" ? null : h("span", { class: one.state === "kept" ? "dot warn" : "dot bad", role: "img", "aria-label": t(one.state === "kept" ? "kept_here" : "was_refused"), title: t(one.state === "kept" ? "kept_here" : "was_refused") });
     return h(
       "li",
@@ -65,6 +68,7 @@ export class Side {
         state,
         h("b", { class: "cut", dir: "auto" }, label),
       ),
+      others ? h("p", { class: one.others?.every((other) => other.label === one.label) ? "others" : "others differ", dir: "auto" }, others) : null,
     );
   }
 

@@ -17,6 +17,13 @@ export interface Suggestion {
   rules?: { rule: number; label: number; says: string }[]; // what spoke of the item
 }
 
+/** What somebody else said of an item, where the project shows it. */
+export interface Other {
+  who: string;
+  label: number;
+  decision: boolean; // a reviewer's
+}
+
 export interface NextItem {
   id: number;
   row: number;
@@ -30,6 +37,7 @@ export interface NextItem {
   suggestion: Suggestion | null;
   reason: { code: string; text: string };
   lease_expires_at: string;
+  others?: Other[]; // none where the project, or this question, is blind
 }
 
 export interface Progress {
@@ -51,6 +59,7 @@ export interface AnswerRow {
   text: string;
   name: string;
   image: string | null;
+  others?: Other[];
 }
 
 export interface Reply {
