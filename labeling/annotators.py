@@ -54,14 +54,18 @@ def describe(project: Project, now: datetime) -> dict[str, Any]:
         "people": people,
         "model": skills.get(weighing.MODEL, {}).get("accuracy"),
         "pairs": [_pair(pair, ids, names) for pair in pairs],
-        "alpha": _interval(agreement.with_interval(table, agreement.alpha, np.random.default_rng(0), DRAWS)),
-        "percent": _interval(agreement.with_interval(table, agreement.percent, np.random.default_rng(0), DRAWS)),
         "fleiss": _rounded(agreement.fleiss_kappa(table)),
-        "items": len(table),
+        **_agreed(table),
         "labels": _by_label(project, said),
         "weeks": _weeks(said, when),
         "threshold": project.gold_threshold,
     }
+
+
+def together(project: Project) -> dict[str, Any]:
+    """How far people agree over all: how many `people` answered, `items` of several, and two measures of agreement."""
+    said, ids, _when = _said(project)
+    return {"people": len(ids)} | _agreed(agreement.counts(said))
 
 
 def gold_score(project: Project, user_id: int, since: datetime | None = None) -> tuple[int, int]:
@@ -120,6 +124,15 @@ def _said(project: Project) -> tuple[Said, list[int], np.ndarray]:
     table = table.reshape(-1, 3)
     when = np.array([int(at.timestamp()) for *_rest, at in rows], dtype=np.int64)
     return Said(table[:, 0], table[:, 1], table[:, 2], len(label_ids)), ids, when
+
+
+def _agreed(table: np.ndarray) -> dict[str, Any]:
+    """Percent and alpha with their intervals, None where they cannot tell, over the items that several answered."""
+    return {
+        "items": len(table),
+        "percent": _interval(agreement.with_interval(table, agreement.percent, np.random.default_rng(0), DRAWS)),
+        "alpha": _interval(agreement.with_interval(table, agreement.alpha, np.random.default_rng(0), DRAWS)),
+    }
 
 
 def _skills(project: Project) -> dict[int, dict[str, Any]]:

@@ -102,7 +102,8 @@ def of(project: Project) -> QuerySet[Export]:
 
 def request(*, project: Project, by: User | None, options: dict[str, Any], now: datetime) -> Export:
     """Start an export. `options` are the job's arguments, as labeling/flow/exporting.py reads them."""
-    name = f"{slugify(project.name) or 'project'}-{now:%Y%m%d-%H%M%S}.{FORMATS[options['format']].extension}"
+    extension = "zip" if options.get("data_card") else FORMATS[options["format"]].extension
+    name = f"{slugify(project.name) or 'project'}-{now:%Y%m%d-%H%M%S}.{extension}"
     with transaction.atomic():
         job = dispatch.start(project, Job.Kind.EXPORT, options, by=by)
         return Export.objects.create(project=project, job=job, name=name, created_at=now)
@@ -129,6 +130,8 @@ def is_ready(export: Export) -> bool:
 
 def content_type(export: Export) -> str:
     """The file's media type."""
+    if export.job.arguments.get("data_card"):
+        return "application/zip"
     known = FORMATS.get(export.job.arguments.get("format", ""))
     return known.content_type if known else "application/octet-stream"
 

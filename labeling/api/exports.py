@@ -45,6 +45,11 @@ class ExportOptions(serializers.Serializer[Any]):
     include_suggestions = serializers.BooleanField(
         required=False, default=False, help_text="What the model suggests for open items too, marked as such."
     )
+    data_card = serializers.BooleanField(
+        required=False,
+        default=False,
+        help_text="A zip of the data, a data card (Markdown and HTML) and certificate.json, instead of the data alone.",
+    )
 
     def validate_origins(self, value: list[str]) -> list[str]:
         """In their usual order, at least one."""

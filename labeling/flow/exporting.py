@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import zipfile
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
 from functools import partial
 from pathlib import PurePosixPath
 from typing import IO, Any, BinaryIO, NamedTuple, cast
@@ -12,12 +14,14 @@ from typing import IO, Any, BinaryIO, NamedTuple, cast
 import numpy as np
 from django.core.files.storage import default_storage
 from django.db.models import Count, Max
+from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import override
 
-from labeling import blobs, certificates, formats, pool, rulebook, suggestions, weighing
+from labeling import blobs, certificates, data_card, formats, pool, rulebook, suggestions, weighing
 from labeling.errors import BadField, Conflict
 from labeling.exports import Origin
+from labeling.formats import document, huggingface
 from labeling.jobs import Progress
 from labeling.models import (
     LABELLING,
@@ -56,6 +60,7 @@ class Options:
     include_open: bool = False  # items without a label too
     include_suggestions: bool = False  # what the newest snapshot says of open items too
     embed_images: bool | None = None  # None: as the format's readers expect
+    data_card: bool = False  # a zip of the data, its card and its certificates, instead of the data alone
 
     @classmethod
     def of(cls, arguments: Mapping[str, Any]) -> Options:
@@ -115,16 +120,37 @@ def run(job: Job, progress: Progress) -> None:
 
 
 def write(
-    project: Project, options: Options, out: BinaryIO, progress: Callable[[int, int, str], object] | None = None
+    project: Project,
+    options: Options,
+    out: BinaryIO,
+    progress: Callable[[int, int, str], object] | None = None,
+    now: datetime | None = None,
 ) -> int:
     """Write the project to a file, in flat memory however many items there are; returns how many rows it has."""
-    return formats.write(
-        options.format,
-        rows(project, options, progress or (lambda done, total, unit: None)),
-        out,
-        embed_images=options.embed_images,
-        title=project.name,
-    )
+    found = rows(project, options, progress or (lambda done, total, unit: None))
+    if options.data_card:
+        return _pack(project, options, found, out, now or timezone.now())
+    return formats.write(options.format, found, out, embed_images=options.embed_images, title=project.name)
+
+
+def _pack(project: Project, options: Options, found: Iterator[formats.ExportRow], out: BinaryIO, now: datetime) -> int:
+    """A zip of the data, its card as Markdown and as a page, and certificate.json once a certificate has ended."""
+    written = data_card.Written()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
+        counted = written.counting(found)
+        count, front = formats.pack(options.format, counted, archive, embed_images=options.embed_images)
+        name = formats.packed_name(options.format)
+        card = data_card.card(project, written, asdict(options), name, now)
+        text = document.markdown(card, data_card.front_matter(project, written) | front)
+        # A Hugging Face folder is told how to be read by its README.md.
+        readme = "README.md" if options.format == "huggingface" else "data-card.md"
+        archive.writestr(huggingface.member(readme), text)
+        archive.writestr(huggingface.member("data-card.html"), document.html(card))
+        if claims := data_card.decided(project):
+            with archive.open(huggingface.member("certificate.json"), "w", force_zip64=True) as file:
+                for piece in data_card.records(claims):
+                    file.write(piece)
+    return count
 
 
 def rows(

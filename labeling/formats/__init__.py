@@ -11,9 +11,12 @@ from __future__ import annotations
 
 import base64
 import os
+import shutil
+import tempfile
+import zipfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import BinaryIO
+from typing import Any, BinaryIO, cast
 
 from django.utils.translation import gettext as _
 
@@ -43,6 +46,8 @@ __all__ = [
     "content_hash",
     "extension",
     "look",
+    "pack",
+    "packed_name",
     "read",
     "sniff",
     "write",
@@ -120,6 +125,31 @@ def write(
         return huggingface.write(rows, out, title=title)
     raise BadField("format", _("The format “%(name)s” cannot be written; it can be one of %(known)s.") % {
         "name": format, "known": ", ".join(WRITABLE)})  # fmt: skip
+
+
+def pack(
+    format: str, rows: Iterable[ExportRow], archive: zipfile.ZipFile, *, embed_images: bool | None = None
+) -> tuple[int, dict[str, Any]]:
+    """Write the rows into an open archive; returns how many, and what a Hugging Face card says before its text."""
+    if format == "huggingface":
+        return huggingface.add(rows, archive)
+    name = packed_name(format)
+    if format == "parquet":
+        # Compressed already; and its writer asks where it is, which a member of an archive cannot tell.
+        with tempfile.TemporaryFile() as waiting:
+            count = write(format, rows, cast(BinaryIO, waiting))
+            waiting.seek(0)
+            with archive.open(huggingface.member(name, zipfile.ZIP_STORED), "w", force_zip64=True) as data:
+                shutil.copyfileobj(waiting, data, 1 << 20)
+    else:
+        with archive.open(huggingface.member(name), "w", force_zip64=True) as data:
+            count = write(format, rows, cast(BinaryIO, data), embed_images=embed_images)
+    return count, {} if format == "label_studio" else huggingface.data_files(name)
+
+
+def packed_name(format: str) -> str:
+    """What the data is called in an archive with its card."""
+    return "train" if format == "huggingface" else f"labels.{extension(format)}"
 
 
 def extension(format: str) -> str:

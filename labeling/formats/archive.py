@@ -19,6 +19,7 @@ from labeling.formats.images import look
 from labeling.formats.rows import Bad, Picture
 
 JUNK = frozenset({".ds_store", "thumbs.db", "desktop.ini", ".gitattributes", ".gitignore"})
+BESIDE = frozenset({"certificate.json", "data-card.md", "data-card.html"})  # what our exports put beside the data
 ABOUT = ("readme", "license", "licence", "copying", "notice", "changelog")
 NESTED = (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".zst", ".7z", ".rar", ".jar")
 TABLES = (".jsonl", ".ndjson", ".csv", ".tsv", ".json", ".parquet", ".txt")
@@ -70,7 +71,7 @@ def contents(archive: zipfile.ZipFile) -> Contents:
         name = PurePosixPath(path).name.lower()
         if info.is_dir() or path.startswith("__MACOSX/") or "/__MACOSX/" in path or name.startswith("._"):
             continue
-        if name in JUNK or name.startswith(ABOUT):
+        if name in JUNK | BESIDE or name.startswith(ABOUT):
             continue
         if bad := _refused(info, path):
             found.refused.append((path, bad))

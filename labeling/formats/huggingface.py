@@ -15,14 +15,7 @@ from labeling.formats.rows import ExportRow
 # One folder for all images: several would be taken for classes by `imagefolder`.
 IMAGES = "train/images"
 CARD = """---
-configs:
-- config_name: default
-  data_files:
-  - split: train
-    path: "{pattern}"
-dataset_info:
-  features:
-{features}
+{head}
 ---
 
 # {title}
@@ -63,22 +56,37 @@ OF_IMAGES = {"image": "image", "name": "string"} | TYPES
 
 def write(rows: Iterable[ExportRow], out: BinaryIO, *, title: str = "Labelled items") -> int:
     """Write the zip: train.jsonl for texts; train/metadata.jsonl and train/images/ for images. Returns how many."""
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+        count, front = add(rows, archive)
+        head = "\n".join(f"{name}: {json.dumps(value)}" for name, value in front.items())
+        archive.writestr(member("README.md"), CARD.format(head=head, title=" ".join(title.split()), count=count))
+    return count
+
+
+def add(rows: Iterable[ExportRow], archive: zipfile.ZipFile) -> tuple[int, dict[str, Any]]:
+    """Write the data into the archive; returns how many rows, and what README.md must say before its text.
+
+    Without that `datasets` would take types from the first rows, and other files for data.
+    """
     rows = iter(rows)
     first = next(rows, None)
     images = first is not None and first.open_image is not None
     everything = chain(() if first is None else (first,), rows)
-    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
-        if images:
-            count = _write_images(everything, archive)
-        else:
-            with archive.open(_member("train.jsonl"), "w", force_zip64=True) as table:
-                count = _write_table(_text_records(everything), table)
-        pattern = "train/**" if images else "train.jsonl"
-        types = OF_IMAGES if images else OF_TEXTS
-        features = "\n".join(f"  - name: {name}\n    dtype: {dtype}" for name, dtype in types.items())
-        card = CARD.format(pattern=pattern, features=features, title=" ".join(title.split()), count=count)
-        archive.writestr(_member("README.md"), card)
-    return count
+    if images:
+        count = _write_images(everything, archive)
+    else:
+        with archive.open(member("train.jsonl"), "w", force_zip64=True) as table:
+            count = _write_table(_text_records(everything), table)
+    types = OF_IMAGES if images else OF_TEXTS
+    return count, data_files("train/**" if images else "train.jsonl") | {
+        "dataset_info": {"features": [{"name": name, "dtype": dtype} for name, dtype in types.items()]}
+    }
+
+
+def data_files(pattern: str) -> dict[str, Any]:
+    """What a folder's README.md says of where its data lies."""
+    files = [{"split": "train", "path": pattern}]
+    return {"configs": [{"config_name": "default", "data_files": files}]}
 
 
 def _write_images(rows: Iterable[ExportRow], archive: zipfile.ZipFile) -> int:
@@ -86,7 +94,7 @@ def _write_images(rows: Iterable[ExportRow], archive: zipfile.ZipFile) -> int:
     with tempfile.TemporaryFile() as waiting:
         count = _write_table(_image_records(rows, archive), waiting)
         waiting.seek(0)
-        with archive.open(_member("train/metadata.jsonl"), "w", force_zip64=True) as table:
+        with archive.open(member("train/metadata.jsonl"), "w", force_zip64=True) as table:
             shutil.copyfileobj(waiting, table, 1 << 20)
     return count
 
@@ -112,7 +120,7 @@ def _image_records(rows: Iterable[ExportRow], archive: zipfile.ZipFile) -> Itera
         extension = row.image_name.rpartition(".")[2].lower() or "png"
         name = f"{row.id:09d}.{extension}"
         # Images are compressed already.
-        with row.open_image() as image, archive.open(_member(f"{IMAGES}/{name}", zipfile.ZIP_STORED), "w") as copy:
+        with row.open_image() as image, archive.open(member(f"{IMAGES}/{name}", zipfile.ZIP_STORED), "w") as copy:
             shutil.copyfileobj(image, copy, 1 << 20)
         yield {"file_name": f"images/{name}", "name": row.image_name, **_facts(row)}
 
@@ -140,7 +148,8 @@ def _facts(row: ExportRow) -> dict[str, Any]:
     }
 
 
-def _member(name: str, how: int = zipfile.ZIP_DEFLATED) -> zipfile.ZipInfo:
+def member(name: str, how: int = zipfile.ZIP_DEFLATED) -> zipfile.ZipInfo:
+    """A file of an archive, readable by all once unpacked."""
     # A fixed date: the same rows give the same bytes.
     info = zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0))
     info.compress_type = how

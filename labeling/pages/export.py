@@ -70,6 +70,7 @@ def _strings() -> dict[str, str]:
         "pseudonyms": _("pseudonyms"),
         "open": _("with open items"),
         "suggestions": _("with suggestions"),
+        "card": _("with data card"),
         "from": _("from %(confidence)s on"),
         "ready": _("%(name)s is ready."),
         "away": _("The server cannot be reached. Nothing was started."),

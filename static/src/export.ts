@@ -21,6 +21,7 @@ interface Options {
   pseudonyms?: boolean;
   include_open?: boolean;
   include_suggestions?: boolean;
+  data_card?: boolean;
 }
 
 interface Export {
@@ -62,6 +63,7 @@ function chosen(): Options {
     pseudonyms: checked("pseudonyms"),
     include_open: checked("include_open"),
     include_suggestions: checked("include_suggestions"),
+    data_card: checked("data_card"),
   };
 }
 
@@ -131,6 +133,7 @@ function entry(one: Export): HTMLElement {
     options.include_open && t("open"),
     options.include_suggestions && t("suggestions"),
     options.pseudonyms && t("pseudonyms"),
+    options.data_card && t("card"),
   ];
   return h(
     "li",

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import zipfile
+from collections.abc import Callable
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,7 @@ import pytest
 from django.core.management import call_command
 from rest_framework.test import APIClient
 
+from labeling import formats
 from labeling.flow import auditing
 from labeling.models import Acceptance, Ask, Certificate, Item, Project, Role
 from metalearning.__main__ import main
@@ -114,6 +117,101 @@ def test_the_export_and_the_record_are_recomputed_by_a_command_without_a_databas
     said = capsys.readouterr().out
     assert "certificate 1 holds: passed, at most 20.0% (16) of 80 labels are wrong" in said
     assert f"data.{extension}: certificate 1: 80 of its 80 items, 80 as suggested" in said
+
+
+@pytest.fixture
+def certified(project: Project, rita: APIClient, base: str) -> Project:
+    """A project whose every label is certified, and accepted or answered."""
+    number = passed(project, rita, base)
+    rita.post(f"{base}/certificates/{number}/accept/")
+    return project
+
+
+def packed(project: Project, folder: Path, format: str = "csv") -> Path:
+    """The zip that somebody downloads with the data card."""
+    file = folder / "download.zip"
+    call_command("export_labels", str(project.pk), str(file), "--data-card", "--format", format, stdout=StringIO())
+    return file
+
+
+@pytest.mark.parametrize("format", sorted(formats.WRITABLE))
+def test_a_download_is_recomputed_as_it_came_and_unpacked(
+    certified: Project, tmp_path: Path, format: str, capsys: Any
+) -> None:
+    file = packed(certified, tmp_path, format)
+    with zipfile.ZipFile(file) as archive:
+        assert "certificate.json" in archive.namelist()
+        assert {"data-card.html"} < set(archive.namelist())
+        archive.extractall(tmp_path / "unpacked")
+    (tmp_path / "unpacked/__MACOSX").mkdir()
+    (tmp_path / "unpacked/__MACOSX/._labels.csv").write_bytes(b"\0\5\x16\7")
+    capsys.readouterr()
+    for given in (file, tmp_path / "unpacked"):
+        assert main(["verify", str(given)]) == 0
+        said = capsys.readouterr().out
+        assert "certificate 1 holds: passed, at most 20.0% (16) of 80 labels are wrong" in said
+        assert "certificate 1: 80 of its 80 items, 80 as suggested" in said
+
+
+def changed(folder: Path, name: str, change: Callable[[str], str]) -> None:
+    """Somebody edits an unpacked file."""
+    path = folder / name
+    before = path.read_bytes().decode()
+    path.write_bytes(change(before).encode())
+    assert path.read_bytes().decode() != before
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "complaint"),
+    [
+        ("labels.csv", lambda text: text.replace(",Exchange rate,accepted", ",Card arrival,accepted", 1), "certified"),
+        ("labels.csv", lambda text: text.replace(",label,", ",tag,", 1), "it has no column 'label'"),
+        ("certificate.json", lambda text: text.replace('"Exchange rate"', '"Card arrival"', 1), "hashed"),
+        ("certificate.json", lambda text: text.replace('"accepted": 80', '"accepted": 79'), "accepts 79"),
+        ("certificate.json", lambda text: text.replace('"eps": 0.2', '"eps": 0.1'), "the audits say"),
+        ("certificate.json", lambda text: text.replace('"delta": 0.05', '"delta": 0.0001'), "the audits say"),
+        ("certificate.json", lambda text: text.replace('"wrong": false', '"wrong": true', 1), "the outcome of item"),
+        ("certificate.json", lambda text: text[: len(text) // 2], "is no JSON"),
+    ],
+)
+def test_a_changed_download_is_refused_with_the_reason(
+    certified: Project, tmp_path: Path, name: str, change: Callable[[str], str], complaint: str, capsys: Any
+) -> None:
+    with zipfile.ZipFile(packed(certified, tmp_path)) as archive:
+        archive.extractall(tmp_path / "unpacked")
+    changed(tmp_path / "unpacked", name, change)
+    assert main(["verify", str(tmp_path / "unpacked")]) == 1
+    assert complaint in capsys.readouterr().out
+    with zipfile.ZipFile(tmp_path / "packed-again.zip", "w") as archive:
+        for one in (tmp_path / "unpacked").iterdir():
+            archive.write(one, one.name)
+    assert main(["verify", str(tmp_path / "packed-again.zip")]) == 1
+    assert complaint in capsys.readouterr().out
+
+
+def test_a_damaged_or_missing_download_says_so(certified: Project, tmp_path: Path, capsys: Any) -> None:
+    file = packed(certified, tmp_path)
+    content = bytearray(file.read_bytes())
+    content[200] ^= 0xFF
+    file.write_bytes(bytes(content))
+    assert main(["verify", str(file)]) == 1
+    assert "Download it again" in capsys.readouterr().out
+    file.write_bytes(bytes(content[:400]))
+    assert main(["verify", str(file)]) == 1
+    assert "is no zip that can be read" in capsys.readouterr().out
+    assert main(["verify", str(tmp_path / "nothing.zip")]) == 1
+    assert "there is no file" in capsys.readouterr().out
+
+
+def test_a_download_without_a_certificate_says_where_one_would_come_from(
+    project: Project, tmp_path: Path, capsys: Any
+) -> None:
+    file = packed(project, tmp_path)
+    capsys.readouterr()
+    assert main(["verify", str(file)]) == 1
+    said = capsys.readouterr().out
+    assert "none of the files is a certificate (download.zip)" in said
+    assert "once a certificate of its project is decided" in said
 
 
 @pytest.mark.parametrize(

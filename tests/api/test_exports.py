@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import io
+import zipfile
+
 import pytest
 from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
@@ -10,6 +13,7 @@ from hypothesis import strategies as st
 from rest_framework.test import APIClient
 
 from labeling import exports, formats, ranges
+from labeling.flow import exporting
 from labeling.formats import delimited
 from labeling.models import Export, Job, Project, Role, User
 from tests import factories, make
@@ -70,9 +74,22 @@ def test_asking_for_a_file_starts_a_job(rita: APIClient, base: str, project: Pro
         "pseudonyms": True,
         "include_open": False,
         "include_suggestions": False,
+        "data_card": False,
     }
     assert rita.get(f"{base}/{told['id']}/download").status_code == 409
     assert rita.get(base).json()["count"] == 1
+
+
+def test_with_its_data_card_it_is_a_zip(rita: APIClient, base: str, project: Project) -> None:
+    told = rita.post(base, {"format": "parquet", "data_card": True}, "json").json()
+    assert told["name"].endswith(".zip")
+    made = Export.objects.get(pk=told["id"])
+    exporting.run(made.job, lambda done, total, unit: None)  # type: ignore[arg-type]
+    Job.objects.filter(pk=made.job_id).update(state=Job.State.DONE, finished_at=NOW)
+    reply = rita.get(f"{base}/{told['id']}/download")
+    assert reply["Content-Type"] == "application/zip"
+    with zipfile.ZipFile(io.BytesIO(whole(reply))) as archive:
+        assert sorted(archive.namelist()) == ["data-card.html", "data-card.md", "labels.parquet"]
 
 
 def test_all_origins_where_none_are_named(rita: APIClient, base: str, project: Project) -> None:

@@ -107,6 +107,7 @@ def accept_and_export(page: Page, project: str) -> list[dict[str, str]]:
     page.locator("#confirm").click()
     wait_until(lambda: ask(page, f"/api/projects/{project}/progress")["open"] == 0)
     page.get_by_role("link", name="Export", exact=True).click()
+    page.get_by_label("With a data card and certificates, as a zip").uncheck()
     page.locator("#go").click()
     with page.expect_download(timeout=SLOW) as download:
         page.get_by_role("link", name="Download").first.click(timeout=SLOW)

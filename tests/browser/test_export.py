@@ -44,6 +44,7 @@ def page(open_as: Callable[..., BrowserContext], made: dict[str, Any]) -> Page:
 def test_from_the_form_to_the_file(running_site: Site, made: dict[str, Any], page: Page) -> None:
     expect(page.locator("#total")).to_have_text("4 items")
     page.get_by_label("Pseudonyms instead of people's names").check()
+    page.get_by_label("With a data card and certificates, as a zip").uncheck()
     page.get_by_role("button", name="Export", exact=True).click()
     entry = page.locator("#made li")
     expect(entry).to_contain_text("waiting")

@@ -33,6 +33,12 @@ class Command(BaseCommand):
         parser.add_argument("--include-open", action="store_true", help="Items without a label too.")
         parser.add_argument("--include-suggestions", action="store_true", help="What the model suggests for them too.")
         parser.add_argument(
+            "--data-card",
+            action="store_true",
+            help="A zip of the data, a data card (Markdown and HTML) and certificate.json. The format is told by what "
+            "stands before .zip (labels.csv.zip), or by --format.",
+        )
+        parser.add_argument(
             "--embed-images",
             action=BooleanOptionalAction,
             default=None,
@@ -41,11 +47,13 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         path: Path = options["file"]
-        format = options["format"] or BY_EXTENSION.get(path.suffix.lower())
+        named = path.with_suffix("") if options["data_card"] and path.suffix.lower() == ".zip" else path
+        format = options["format"] or BY_EXTENSION.get(named.suffix.lower())
         if format is None:
-            raise CommandError(f"Give --format, or a file name that ends with one of {', '.join(BY_EXTENSION)}.")
+            endings = ", ".join(f"{one}.zip" if options["data_card"] else one for one in BY_EXTENSION)
+            raise CommandError(f"Give --format, or a file name that ends with one of {endings}.")
         project = project_named(options["project"])
-        names = ("min_confidence", "pseudonyms", "include_open", "include_suggestions", "embed_images")
+        names = ("min_confidence", "pseudonyms", "include_open", "include_suggestions", "embed_images", "data_card")
         chosen = {name: options[name] for name in names} | {"format": format}
         if options["origins"]:
             chosen["origins"] = tuple(options["origins"])
