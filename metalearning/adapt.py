@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Float
 
 from metalearning import calibration, crossval
+from metalearning import gate as gates
 from metalearning.experts import Answers, Experts, Head, fit_experts, silent_labels, weigh
 from metalearning.gate import FEATURES, Features, Gate, Trust, features, mean_margin
 from metalearning.graph import votes
@@ -34,10 +35,12 @@ class Config:
     """Weight of the neighbours until there are enough answers to choose it."""
     smoothing_choices: tuple[tuple[float, float], ...] = ((0.0, -2.0), (1.0, -0.5), (2.0, 0.0), (4.0, -0.5))
     """Weights to choose from by cross-validation, each with its log-prior."""
+    leaning_choices: tuple[tuple[float, float], ...] = ((0.0, 0.0), (0.5, 0.0), (1.0, -0.25))
+    """How far the proximal head may take over the others' trust, in [0, 1], each with its log-prior."""
     choose_from: int = 20
-    """Answers from which the weight of the neighbours is chosen."""
+    """Answers from which both are chosen."""
     choose_again: int = 50
-    """Further answers after which it is chosen again."""
+    """Further answers after which they are chosen again."""
     folds: int = 4
     graph_cells: int = 20_000_000
     """items * labels up to which the graph is used; beyond it predictions are made in blocks, without neighbours."""
@@ -55,9 +58,11 @@ class Adaptation:
     head: Head
     features: Features
     trust: Trust
+    """As the head was weighed: the gate's, leaning on the proximal head by `leaning`."""
+    leaning: float
     smoothing: float
     smoothing_chosen_at: int
-    """Answers there were when `smoothing` and the voices' weights were chosen; 0 if they are still the defaults."""
+    """Answers when `smoothing`, `leaning` and the voices' weights were chosen; 0 if they are still the defaults."""
     calibration: calibration.Calibration
     held_out: crossval.HeldOut | None
     """What models that had not seen them said of the answers; None with too few answers."""
@@ -109,7 +114,9 @@ def adapt(
     vectors = _centred_names(pool, names, label_count, config)
     x = pool.vectors(answers.rows)
     judged = _judge(pool, x, answers, vectors)
-    trust = gate.trust(judged)
+    given = gate.trust(judged)
+    leaning = 0.0 if warm is None else warm.leaning
+    trust = gates.leaning(given, leaning)
     experts = fit_experts(
         x,
         answers,
@@ -129,6 +136,7 @@ def adapt(
         head=weigh(experts, trust, silent_labels(answers, vectors)),
         features=judged,
         trust=trust,
+        leaning=leaning,
         smoothing=config.smoothing if warm is None else warm.smoothing,
         smoothing_chosen_at=_chosen_at(warm, voices, len(answers)),
         calibration=calibration.Calibration(
@@ -140,11 +148,13 @@ def adapt(
         config=config,
         voices=resumed(voices, () if warm is None else warm.voices),
     )
-    return _learn_from_held_out(pool, adaptation, generator)
+    return _learn_from_held_out(pool, adaptation, given, generator)
 
 
-def _learn_from_held_out(pool: Pool, adaptation: Adaptation, generator: np.random.Generator) -> Adaptation:
-    """Choose the neighbours' weight and calibrate, on answers that the judged models had not seen."""
+def _learn_from_held_out(
+    pool: Pool, adaptation: Adaptation, given: Trust, generator: np.random.Generator
+) -> Adaptation:
+    """Choose weights and calibrate, on answers that the judged models had not seen; `given` is what the gate trusts."""
     config, count = adaptation.config, len(adaptation.answers)
     if len(np.unique(adaptation.answers.rows)) < config.choose_from or adaptation.label_count < 2:
         return adaptation
@@ -157,13 +167,14 @@ def _learn_from_held_out(pool: Pool, adaptation: Adaptation, generator: np.rando
         crossval.Way(
             adaptation.names,
             pool.mean,
-            adaptation.trust,
+            given,
             adaptation.voices,
             iterations=config.fold_iterations,
             strength=config.strength,
         ),
         smoothing,
         choices=(config.smoothing_choices if usable else ((0.0, 0.0),)) if due else ((smoothing, 0.0),),
+        leanings=config.leaning_choices if due else ((adaptation.leaning, 0.0),),
         choose_voices=due,
         folds=config.folds,
         generator=generator,
@@ -172,8 +183,12 @@ def _learn_from_held_out(pool: Pool, adaptation: Adaptation, generator: np.rando
         best, int(silent_labels(adaptation.answers, adaptation.names).sum()), has_names=bool(adaptation.names.any())
     )
     prior = adaptation.calibration.temperature * calibration.loudness(best.smoothing)
+    trust = gates.leaning(given, best.leaning)
     return replace(
         adaptation,
+        head=weigh(adaptation.experts, trust, silent_labels(adaptation.answers, adaptation.names)),
+        trust=trust,
+        leaning=best.leaning,
         smoothing=best.smoothing if usable else adaptation.smoothing,
         smoothing_chosen_at=count if due else adaptation.smoothing_chosen_at,
         voices=best.voices,

@@ -8,8 +8,9 @@ import numpy as np
 from jaxtyping import Bool, Float
 from scipy.sparse import csr_matrix
 
-from metalearning.experts import Answers, Head, fit_experts, silent_labels, weigh
-from metalearning.gate import Trust
+from metalearning.calibration import represent
+from metalearning.experts import Answers, fit_experts, silent_labels, weigh
+from metalearning.gate import Trust, leaning
 from metalearning.graph import smooth, votes
 from metalearning.pool import Pool
 from metalearning.vectors import Rows, softmax
@@ -21,6 +22,10 @@ BACKGROUND = 300
 """Unanswered items that stand for a larger pool: enough to place its fifths by confidence to within three points."""
 
 
+Choices = tuple[tuple[float, float], ...]
+"""What can be chosen, each with its log-prior."""
+
+
 @dataclass(frozen=True)
 class HeldOut:
     """Every answer with the logits of a model that was fitted without it."""
@@ -29,6 +34,8 @@ class HeldOut:
     logits: Float[np.ndarray, "rows labels"]
     """Smoothed, not yet tempered."""
     smoothing: float
+    leaning: float
+    """The share of the other experts' trust that the proximal head was given."""
     voices: tuple[Voice, ...]
     """With the weights at which the logits were taken."""
     foreseeable: Bool[np.ndarray, " rows"]
@@ -54,20 +61,22 @@ def held_out(
     answers: Answers,
     way: Way,
     smoothing: float,
-    choices: tuple[tuple[float, float], ...],
+    choices: Choices,
     *,
+    leanings: Choices,
     choose_voices: bool,
     folds: int,
     generator: np.random.Generator,
 ) -> HeldOut:
     """The held-out logits at the weights of the voices and of the neighbours under which the answers are likeliest.
 
-    `choices` are weights of the neighbours, each with its log-prior; with one nothing is chosen. The voices' weights
-    are chosen before, one after the other, at `smoothing`. Heads are fitted afresh without the fold (no warm start:
-    that would leak the answers), labels flow only from answers outside the fold, and of the items in it each voice says
-    what it would without their answers.
+    `choices` are weights of the neighbours; with one nothing is chosen. How far to lean on the proximal head
+    (`leanings`) and then the voices' weights are chosen before, one after the other, at `smoothing`. Heads are fitted
+    afresh without the fold (no warm start: that would leak the answers), labels flow only from answers outside the
+    fold, and of the items in it each voice says what it would without their answers.
     """
-    parts = _parts(pool, answers, way, folds, generator)
+    parts = _parts(pool, answers, way, tuple(share for share, _ in leanings), folds, generator)
+    parts = _with_best_leaning(parts, answers, way.voices, leanings, smoothing)
     voices = way.voices
     if choose_voices:
         for number in range(len(voices)):
@@ -78,6 +87,7 @@ def held_out(
         answers,
         tried[best],
         choices[best][0],
+        parts.leaning,
         voices,
         parts.foreseeable,
         _background(parts, answers, voices, choices[best][0]),
@@ -89,7 +99,8 @@ class _Fold:
     """Answers kept from a model, and what that model says of the items nearby before voices and neighbours speak."""
 
     inside: Rows
-    base: Float[np.ndarray, "items labels"]
+    heads: dict[float, Float[np.ndarray, "items labels"]]
+    """By how far it leans on the proximal head."""
     clamped: Rows
     clamped_to: Float[np.ndarray, "rows labels"]
 
@@ -103,9 +114,12 @@ class _Parts:
     said: list[Float[np.ndarray, "items labels"]]
     """What each voice says of the items nearby."""
     foreseeable: Bool[np.ndarray, " rows"]
+    leaning: float
 
 
-def _parts(pool: Pool, answers: Answers, way: Way, folds: int, generator: np.random.Generator) -> _Parts:
+def _parts(
+    pool: Pool, answers: Answers, way: Way, leanings: tuple[float, ...], folds: int, generator: np.random.Generator
+) -> _Parts:
     nearby = _nearby(pool, answers.rows, generator)
     foreseeable = np.zeros(len(answers), dtype=bool)
     fold = _deal(answers.rows, folds, generator)
@@ -117,9 +131,28 @@ def _parts(pool: Pool, answers: Answers, way: Way, folds: int, generator: np.ran
         known = answers[outside]
         foreseeable[inside] = ~silent_labels(known, way.names)[answers.label_ids[inside]]
         clamped, clamped_to = votes(nearby.place(known.rows), known.label_ids, known.weights, len(way.names))
-        fitted.append(_Fold(inside, _fit(pool, known, way).logits(nearby.x), clamped, clamped_to))
+        fitted.append(_Fold(inside, _heads(pool, known, way, leanings, nearby.x), clamped, clamped_to))
     shape = (len(nearby.rows), len(way.names))
-    return _Parts(nearby, fitted, [said(voice, nearby.rows, shape) for voice in way.voices], foreseeable)
+    return _Parts(nearby, fitted, [said(voice, nearby.rows, shape) for voice in way.voices], foreseeable, leanings[0])
+
+
+def _with_best_leaning(
+    parts: _Parts, answers: Answers, voices: tuple[Voice, ...], leanings: Choices, smoothing: float
+) -> _Parts:
+    """Chosen by answers that count as far as they stand for the pool.
+
+    Those that were asked for their small margin are all hard, and the proximal head was fitted to such; what it gains
+    on them it may lose on the easy items.
+    """
+    if len(leanings) == 1:
+        return parts
+    tried = [replace(parts, leaning=share) for share, _ in leanings]
+    logits = [_said(one, answers, voices, smoothing) for one in tried]
+    confidence = softmax(logits[0]).max(axis=1)
+    evidence = represent(confidence, _background(tried[0], answers, voices, smoothing), answers.weights)
+    counted = Answers(answers.rows, answers.label_ids, np.where(parts.foreseeable, evidence.weights, 0))
+    found = [_log_likelihood(logits[j], counted) + leanings[j][1] for j in range(len(leanings))]
+    return tried[int(np.argmax(found))]
 
 
 def _with_best_weight(
@@ -143,7 +176,7 @@ def _said(
     parts: _Parts, answers: Answers, voices: tuple[Voice, ...], smoothing: float
 ) -> Float[np.ndarray, "rows labels"]:
     """Held-out logits of every answer at these weights."""
-    logits = np.zeros((len(answers), parts.folds[0].base.shape[1]), dtype=np.float32)
+    logits = np.zeros((len(answers), parts.folds[0].heads[parts.leaning].shape[1]), dtype=np.float32)
     for fold in parts.folds:
         flowed = _flowed(parts, fold, answers, voices, smoothing)
         logits[fold.inside] = flowed[parts.nearby.place(answers.rows[fold.inside])]
@@ -154,7 +187,7 @@ def _flowed(
     parts: _Parts, fold: _Fold, answers: Answers, voices: tuple[Voice, ...], smoothing: float
 ) -> Float[np.ndarray, "items labels"]:
     """What the fold's model, the voices and the neighbours say of the items nearby."""
-    base = fold.base
+    base = fold.heads[parts.leaning]
     if voices:
         base = base.copy()
         for voice, heard in zip(voices, parts.said, strict=True):
@@ -220,7 +253,10 @@ def _deal(rows: Rows, folds: int, generator: np.random.Generator) -> Rows:
     return turn[item] % folds
 
 
-def _fit(pool: Pool, known: Answers, way: Way) -> Head:
+def _heads(
+    pool: Pool, known: Answers, way: Way, leanings: tuple[float, ...], x: Float[np.ndarray, "items dim"]
+) -> dict[float, Float[np.ndarray, "items labels"]]:
+    """What a model of the known answers says of `x`, for each leaning."""
     experts = fit_experts(
         pool.vectors(known.rows),
         known,
@@ -231,7 +267,8 @@ def _fit(pool: Pool, known: Answers, way: Way) -> Head:
         logistic_too=bool(way.trust[2]),
         crowd=pool.crowd,
     )
-    return weigh(experts, way.trust, silent_labels(known, way.names))
+    silent = silent_labels(known, way.names)
+    return {share: weigh(experts, leaning(way.trust, share), silent).logits(x) for share in leanings}
 
 
 def _log_likelihood(logits: Float[np.ndarray, "rows labels"], answers: Answers) -> float:

@@ -17,6 +17,9 @@ SCALE = 10.0
 """Logits per unit of cosine."""
 UNSEEN = -4.0
 """What logistic regression says of a label without answers: it has no reason to speak of it, nor to exclude it."""
+PROXIMAL_BIAS = 1.0
+"""Penalty of the proximal head's bias, as a multiple of its weights'. A freer one takes ten answers for the shares of
+all labels: what nobody has given yet is then held for rare, and the head falls by up to eight points at first."""
 SILENT = -12.0
 """The logit of a label with neither name nor answers: no evidence at all, so it must not win over a weak dislike."""
 CROWD_COUNTS = 6.0
@@ -136,6 +139,7 @@ def fit_experts(
             strength=strength,
             iterations=iterations,
             warm=None if warm is None else warm.proximal,
+            bias_penalty=PROXIMAL_BIAS,
         ),
     )
 

@@ -24,6 +24,7 @@ FEATURES = (
     "answers / 200, at most 2",
     "share of labels with a name",
 )
+PROXIMAL = EXPERTS.index("proximal regression")
 Features = Float[np.ndarray, " 10"]
 Trust = Float[np.ndarray, " 4"]
 """How much each of `EXPERTS` counts, >= 0: the factor on its log-probabilities."""
@@ -32,8 +33,15 @@ UNTRAINED = np.array([0.18, 0.31, 0.0, 0.57], dtype=np.float32)
 UNTRAINED_NAMELESS = np.array([0.0, 0.31, 0.0, 0.75], dtype=np.float32)
 
 
-RECIPE = 3
+RECIPE = 4
 """Raised whenever experts or features change: a gate is of no use to others than those it was trained with."""
+
+
+def leaning(trust: Trust, share: float) -> Trust:
+    """The same trust in all, with `share` in [0, 1] of each expert's given to the proximal head."""
+    leant: Trust = (1 - np.float32(share)) * trust
+    leant[PROXIMAL] += np.float32(share) * trust.sum()
+    return leant
 
 
 @dataclass(frozen=True)

@@ -84,8 +84,9 @@ def fit_linear(
     strength: float = 3.0,
     iterations: int = 40,
     warm: Weights | None = None,
+    bias_penalty: float = 0.1,
 ) -> Weights:
-    """`argmin_W sum_i w_i CE(W x_i, y_i) + |W - prior|^2 / (2 strength)`, the bias penalised at a tenth.
+    """`argmin_W sum_i w_i CE(W x_i, y_i) + |W - prior|^2 / (2 strength)`, the bias's part of it times `bias_penalty`.
 
     With a zero prior this is multinomial logistic regression at scikit-learn's `C = strength`; with prototypes as the
     prior it is ProtoMAML (Triantafillou et al. 2020) run to convergence. `warm` changes where the search starts, never
@@ -96,7 +97,7 @@ def fit_linear(
     inputs = with_bias(x)
     answered = np.arange(len(label_ids))
     penalty = np.full(prior.shape[1], 1 / strength, dtype=np.float32)
-    penalty[-1] /= 10
+    penalty[-1] *= np.float32(bias_penalty)
 
     def loss_and_gradient(
         flat: Float[np.ndarray, " parameters"],

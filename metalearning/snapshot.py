@@ -28,6 +28,7 @@ def to_arrays(adaptation: Adaptation) -> dict[str, np.ndarray]:
         "names": adaptation.names,
         "features": adaptation.features,
         "trust": adaptation.trust,
+        "leaning": np.array(adaptation.leaning),
         "smoothing": np.array(adaptation.smoothing),
         "smoothing_chosen_at": np.array(adaptation.smoothing_chosen_at),
         "temperature": np.array(adaptation.calibration.temperature),
@@ -41,6 +42,7 @@ def to_arrays(adaptation: Adaptation) -> dict[str, np.ndarray]:
     if adaptation.held_out is not None:
         stored |= {
             "held_out_logits": adaptation.held_out.logits,
+            "held_out_leaning": np.array(adaptation.held_out.leaning),
             "held_out_smoothing": np.array(adaptation.held_out.smoothing),
             "held_out_foreseeable": adaptation.held_out.foreseeable,
             "held_out_background": adaptation.held_out.background,
@@ -68,6 +70,7 @@ def from_arrays(stored: Arrays, config: Config | None = None, voices: Sequence[V
             answers,
             stored["held_out_logits"],
             float(stored["held_out_smoothing"]),
+            float(stored["held_out_leaning"]),
             heard,
             stored["held_out_foreseeable"],
             stored["held_out_background"],
@@ -80,6 +83,7 @@ def from_arrays(stored: Arrays, config: Config | None = None, voices: Sequence[V
         head=weigh(experts, trust, silent_labels(answers, names)),
         features=stored["features"],
         trust=trust,
+        leaning=float(stored["leaning"]),
         smoothing=float(stored["smoothing"]),
         smoothing_chosen_at=int(stored["smoothing_chosen_at"]),
         calibration=Calibration(float(stored["temperature"])),

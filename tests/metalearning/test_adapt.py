@@ -12,7 +12,7 @@ from scipy.sparse import csr_matrix
 
 from metalearning.adapt import Adaptation, Config, adapt
 from metalearning.baselines import logistic_regression
-from metalearning.gate import TENSORS, Gate
+from metalearning.gate import TENSORS, Gate, leaning
 from metalearning.graph import smooth
 from metalearning.pool import Pool
 from metalearning.predict import NO_LABEL, Prediction, predict, top
@@ -206,6 +206,30 @@ def test_the_neighbours_weight_is_chosen_and_kept_for_fifty_answers() -> None:
     assert first.smoothing_chosen_at == 20
     assert adapted(data, pool, np.arange(60), warm=first).smoothing_chosen_at == 20
     assert adapted(data, pool, np.arange(70), warm=first).smoothing_chosen_at == 70
+
+
+def test_names_that_mislead_lose_their_say() -> None:
+    """Names of other labels: enough random answers lead to a model that leans on the head they were fitted with."""
+    data = blobs(items=600, labels=6, spread=1.5)
+    pool, rows = data.pool(), np.random.default_rng(0).permutation(600)[:240]
+    wrong = np.roll(data.names, 1, axis=0)
+    misled = adapted(data, pool, rows, names=wrong, config=Config(leaning_choices=((0.0, 0.0),)))
+    found = adapted(data, pool, rows, names=wrong)
+    assert found.leaning > misled.leaning == 0
+    np.testing.assert_allclose(found.trust, leaning(misled.trust, found.leaning))
+    assert accuracy(predict(found, pool), data) >= accuracy(predict(misled, pool), data)
+    assert adapted(data, pool, rows, names=wrong, warm=found).leaning == found.leaning
+
+
+def test_the_first_answers_do_not_drive_out_the_labels_nobody_has_given() -> None:
+    data = blobs(items=600, labels=30, dim=24, spread=0.7)
+    pool = data.pool()
+    rows = np.flatnonzero(data.label_ids < 4)[:10]
+    others = data.label_ids >= 4
+    before, after = (
+        (predict(adapted(data, pool, given), pool).label_id == data.label_ids)[others].mean() for given in (EMPTY, rows)
+    )
+    assert after > before - 0.01
 
 
 def test_neighbours_that_disagree_are_not_asked() -> None:

@@ -23,6 +23,14 @@ def test_without_training_the_weights_are_fixed() -> None:
     assert gate.Gate().temperature(named) is None
 
 
+def test_leaning_moves_trust_to_the_proximal_head_and_loses_none() -> None:
+    np.testing.assert_array_equal(gate.leaning(gate.UNTRAINED, 0.0), gate.UNTRAINED)
+    for share in (0.5, 1.0):
+        leant = gate.leaning(gate.UNTRAINED, share)
+        assert leant.sum() == pytest.approx(gate.UNTRAINED.sum())
+        np.testing.assert_allclose(leant[:3], (1 - share) * gate.UNTRAINED[:3], atol=1e-6)
+
+
 def test_the_network_is_two_torch_layers_averaged_over_its_members() -> None:
     tensors, features = some_tensors(members=3), np.linspace(-1, 1, 10).astype(np.float32)
     theirs = []

@@ -56,21 +56,24 @@ def test_prototypes_count_a_name_as_one_answer() -> None:
     np.testing.assert_allclose(heads.prototypes(sums, data.names)[3], data.names[3], atol=1e-6)
 
 
-def objective(head: np.ndarray, x: np.ndarray, y: np.ndarray, w: np.ndarray, prior: np.ndarray, c: float) -> float:
+def objective(
+    head: np.ndarray, x: np.ndarray, y: np.ndarray, w: np.ndarray, prior: np.ndarray, c: float, bias: float
+) -> float:
     logits = x @ head[:, :-1].T + head[:, -1]
     surprise = sum(wi * (np.log(np.exp(row).sum()) - row[yi]) for wi, row, yi in zip(w, logits, y, strict=True))
     pull = ((head - prior) ** 2).sum(axis=0)
-    return float(surprise + (pull[:-1].sum() + pull[-1] / 10) / (2 * c))
+    return float(surprise + (pull[:-1].sum() + pull[-1] * bias) / (2 * c))
 
 
-def test_the_regression_finds_the_minimum_of_its_objective() -> None:
+@pytest.mark.parametrize("bias", [0.1, 1.0])
+def test_the_regression_finds_the_minimum_of_its_objective(bias: float) -> None:
     data, rng = blobs(items=24, labels=3, dim=5), np.random.default_rng(1)
     weights = rng.uniform(0.5, 2, 24).astype(np.float32)
     prior = rng.standard_normal((3, 6)).astype(np.float32)
-    found = heads.fit_linear(data.x, data.label_ids, weights, prior, strength=2.0, iterations=200)
+    found = heads.fit_linear(data.x, data.label_ids, weights, prior, strength=2.0, iterations=200, bias_penalty=bias)
 
     def flat(v: np.ndarray) -> float:
-        return objective(v.reshape(3, 6), data.x.astype(float), data.label_ids, weights, prior, 2.0)
+        return objective(v.reshape(3, 6), data.x.astype(float), data.label_ids, weights, prior, 2.0, bias)
 
     best = minimize(flat, prior.ravel().astype(float), method="BFGS", options={"gtol": 1e-6})
     np.testing.assert_allclose(found.ravel(), best.x, atol=5e-3)
