@@ -22,6 +22,7 @@ from metalearning import (
     graph,
     heritage,
     label_errors,
+    opinions,
     predict,
     rules,
 )
@@ -96,6 +97,7 @@ class Lesson:
     recall: Callable[[], Mapping[str, np.ndarray] | None] = lambda: None
     keep: Callable[[Mapping[str, np.ndarray]], None] = lambda arrays: None
     voices: tuple[Voice, ...] = ()  # what else has an opinion of the items
+    tuning: int = 0  # which tuning of the encoder is among them; 0: none
     rules: Rules | None = None
 
 
@@ -148,13 +150,13 @@ def forget() -> None:
     _pools.clear()
     _warm.clear()
     _heritages.clear()
-    _ruled.clear()
+    _spoken.clear()
 
 
 _pools: OrderedDict[tuple[Any, ...], Pool] = OrderedDict()
 _warm: OrderedDict[tuple[Any, ...], Adaptation] = OrderedDict()
 _heritages: OrderedDict[tuple[Any, ...], heritage.Heritage] = OrderedDict()
-_ruled: OrderedDict[tuple[Any, ...], tuple[Any, ...]] = OrderedDict()  # the rules of the remembered adaptations
+_spoken: OrderedDict[tuple[Any, ...], dict[str, Any]] = OrderedDict()  # what voices of the remembered adaptations were
 
 
 def _pool(lesson: Lesson) -> Pool:
@@ -191,10 +193,12 @@ def _adapted(lesson: Lesson, pool: Pool, heard: rules.RuleModel | None, generato
     warm = _warm.get(lesson.key)
     if warm is not None and (warm.label_count > lesson.label_count or len(warm.answers) > len(lesson.rows)):
         warm = None
-    ruled = lesson.rules.key if lesson.rules is not None else ()
-    if warm is not None and _ruled.get(lesson.key, ()) != ruled:
-        # Other rules are another voice: how loud it may be is chosen anew.
-        warm = replace(warm, voices=tuple(voice for voice in warm.voices if voice.name != rules.NAME))
+    spoken = {rules.NAME: lesson.rules.key if lesson.rules is not None else (), opinions.NAME: lesson.tuning}
+    before = _spoken.get(lesson.key, {})
+    if warm is not None:
+        # Other rules, or an encoder tuned anew, are another voice: how loud it may be is chosen anew.
+        same = tuple(voice for voice in warm.voices if before.get(voice.name) == spoken.get(voice.name))
+        warm = replace(warm, voices=same)
     adaptation = adapt(
         pool,
         lesson.names,
@@ -207,7 +211,7 @@ def _adapted(lesson: Lesson, pool: Pool, heard: rules.RuleModel | None, generato
         voices=(*lesson.voices, *_inherited(lesson, pool), *([] if heard is None else [heard.voice()])),
     )
     _remember(_warm, lesson.key, adaptation)
-    _remember(_ruled, lesson.key, ruled)
+    _remember(_spoken, lesson.key, spoken)
     return adaptation
 
 

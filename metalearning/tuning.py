@@ -1,4 +1,4 @@
-"""Tuning: an encoder's top layers learn from a project's own answers, and what they then say of every item.
+"""Tuning: an encoder's top layers learn from a project's own answers.
 
 The network is a pure function of its weights; what enters it (the hidden states below it) was computed once. It begins
 anew from the published weights each time, takes ten steps, and so can never drift.
@@ -16,18 +16,8 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 
-from metalearning.heads import (
-    NEAREST,
-    Weights,
-    centred,
-    fit_linear,
-    label_sums,
-    linear,
-    name_vectors,
-    prototypes,
-    without_bias,
-)
-from metalearning.vectors import Rows, log_softmax
+from metalearning.heads import NEAREST
+from metalearning.vectors import Rows
 
 Params: TypeAlias = Mapping[str, Tensor]
 States: TypeAlias = Float[np.ndarray, "tokens width"]
@@ -57,8 +47,7 @@ class Config:
     name_weight: float = 1.0
     """How many answers a name counts for in its label's prototype."""
     folds: int = 4
-    strength: float = 3.0
-    """C of the head on the tuned vectors: how far answers may pull it from its prior."""
+    """Parts of the answers, each kept from one encoder that is then judged on it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -176,76 +165,6 @@ def embed(network: Network, params: Params, states: Sequence[States]) -> Float[n
             out[places] = vectors
     assert out is not None
     return out
-
-
-@dataclass(frozen=True, eq=False)
-class Judge:
-    """A head on tuned vectors: logistic regression drawn to the prototypes of tuned names and answers.
-
-    Alone it would know nothing of a label without answers; so drawn, it says of such a label what its name says.
-    """
-
-    mean: Float[np.ndarray, " dim"]
-    head: Weights
-    silent: Bool[np.ndarray, " labels"]
-    """Labels with neither a name nor an answer."""
-
-    def __call__(self, vectors: Float[np.ndarray, "items dim"]) -> Float[np.ndarray, "items labels"]:
-        """Log-probabilities of the labels.
-
-        A silent label gets what the others get on average, weighed by how likely they are held: no opinion on it.
-        """
-        said = linear(centred(vectors, self.mean), self.head)
-        if not self.silent.any():
-            return log_softmax(said)
-        known = log_softmax(said[:, ~self.silent])
-        said[:, ~self.silent] = known
-        said[:, self.silent] = np.log((np.exp(known) ** 2).sum(axis=1, keepdims=True))
-        return log_softmax(said)
-
-
-def judge(network: Network, params: Params, lesson: Lesson, mean: Float[np.ndarray, " dim"] | None = None) -> Judge:
-    """The head for these weights: `heads.fit_linear` on the tuned vectors of the answers, from tuned prototypes.
-
-    `mean` is that of the pool's tuned vectors, which answers asked where the model was unsure need not share; without
-    it theirs serves.
-    """
-    vectors = embed(network, params, lesson.states)
-    named = [label_id for label_id, name in enumerate(lesson.names) if name is not None]
-    words = np.zeros((lesson.label_count, vectors.shape[1]), dtype=np.float32)
-    if named:
-        words[named] = embed(network, params, [name for name in lesson.names if name is not None])
-    mean = vectors.mean(axis=0) if mean is None else mean
-    z, each = centred(vectors, mean), np.ones(len(lesson), dtype=np.float32)
-    sums = label_sums(z, lesson.label_ids, lesson.label_count, each)
-    prior = without_bias(lesson.config.scale * prototypes(sums, name_vectors(words, mean)))
-    head = fit_linear(z, lesson.label_ids, each, prior, strength=lesson.config.strength)
-    silent = np.asarray(~(words.any(axis=1) | sums.any(axis=1)))
-    return Judge(mean, head, silent)
-
-
-def held_out(
-    network: Network,
-    start: Params,
-    lesson: Lesson,
-    generator: np.random.Generator,
-    tell: Callable[[], object] = lambda: None,
-) -> Float[np.ndarray, "answers labels"]:
-    """For each answer the log-probabilities of an encoder and a head that have not seen it.
-
-    Every fold is tuned anew from `start`: refitting the head alone would not do, for the layers below would have seen
-    the answer. `tell` is called before each fold, and may raise to stop.
-    """
-    fold = generator.permutation(len(lesson)) % lesson.config.folds
-    said = np.zeros((len(lesson), lesson.label_count), dtype=np.float32)
-    for number in range(lesson.config.folds):
-        tell()
-        inside, rest = np.flatnonzero(fold == number), lesson.part(np.flatnonzero(fold != number))
-        if len(inside) and len(rest):
-            params = tune(network, start, rest, generator)
-            vectors = embed(network, params, lesson.part(inside).states)
-            said[inside] = judge(network, params, rest)(vectors)
-    return said
 
 
 def padded(

@@ -105,6 +105,7 @@ def _lesson(
         checkpoint=checkpoints.local_file(checkpoints.fitting(project)),
         earlier=inherited.of(project, labels, dimension),
         voices=() if tuning is None else (_voice(tuning, labels, rows, known),),
+        tuning=0 if tuning is None else tuning.number,
         recall=partial(pool.read_graph, project.pk, project.encoder, known),
         keep=partial(pool.write_graph, project.pk, project.encoder, known),
     )

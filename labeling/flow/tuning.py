@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 from django.conf import settings
@@ -11,12 +11,11 @@ from django.conf import settings
 from labeling import encoders, lessons, naming, pool, tunings
 from labeling.encoders.base import States, Tunable
 from labeling.models import Item, Job, Label, Project, Tally
-from metalearning import opinions, tuning
+from metalearning import opinions, tuned, tuning
 from metalearning.vectors import Rows
 
 Progress = Callable[[int, int, str], object]
 READ_AT_ONCE = 512  # texts
-SAMPLE = 1_000  # items whose mean stands for the pool's
 
 
 def run(job: Job, progress: Progress) -> tunings.Tuning | None:
@@ -44,37 +43,46 @@ def tune(
     encoder = encoders.tunable(project.encoder)
     labels = list(Label.objects.filter(project=project, archived_at=None).order_by("position"))
     count = Tally.objects.get(project=project).items
-    known = lessons.known_prefix(project, pool.vectors(project.pk, encoder.name, encoder.dimension, count).present)
+    stored = pool.vectors(project.pk, encoder.name, encoder.dimension, count)
+    known = lessons.known_prefix(project, stored.present)
     rows, columns = lessons.one_each(*lessons.answers(project, labels, known), len(labels))
     if len(np.unique(columns)) < 2:
         return None
     progress(0, known, "items")
-    lesson = tuning.Lesson(
-        _states(project, encoder, rows), columns, encoder.read([naming.wording(label) for label in labels])[1]
-    )
+    words, word_states = encoder.read([naming.wording(label) for label in labels])
+    lesson = tuning.Lesson(_states(project, encoder, rows), columns, word_states)
+    others = tuned.around(rows, known)
+    states = [*lesson.states, *_states(project, encoder, others)]
+    ground = tuned.Ground(states, stored.values[np.concatenate([rows, others])].astype(np.float32), words)
     generator = np.random.default_rng([seed, len(rows)])
-    unseen = tuning.held_out(encoder.finish, encoder.top(), lesson, generator, lambda: progress(0, known, "items"))
-    params = tuning.tune(encoder.finish, encoder.top(), lesson, generator)
-    sample = np.unique(np.linspace(0, known - 1, min(known, SAMPLE)).astype(np.intp))
-    mean = tuning.embed(encoder.finish, params, _states(project, encoder, sample)).mean(axis=0)
-    judge = tuning.judge(encoder.finish, params, lesson, mean)
-    tables = []
-    for chunk in range(-(-known // pool.CHUNK)):
-        of_chunk = np.array(pool.rows_of(chunk, known))
-        vectors = tuning.embed(encoder.finish, params, _states(project, encoder, of_chunk))
-        tables.append(opinions.kept(judge(vectors)))
+    network, start = encoder.finish, encoder.top()
+    unseen = tuned.held_out(network, start, lesson, ground, generator, lambda: progress(0, known, "items"))
+    params = tuned.learn(network, start, lesson, np.arange(len(rows)), ground, generator)
+    vectors = np.empty((known, encoder.dimension), dtype=np.float16)
+    for of_chunk in _chunks(known):
+        vectors[of_chunk] = tuning.embed(network, params, _states(project, encoder, of_chunk))
         progress(int(of_chunk[-1]) + 1, known, "items")
+    names = tuned.name_vectors(network, params, lesson.names, encoder.dimension)
+    said = tuned.recipe(vectors, names, rows, columns, generator)
+    table = np.concatenate([opinions.kept(said(part)) for part in _chunks(known)])
+    table[rows] = opinions.kept(unseen)  # of what it was told itself it would only repeat the answer
     done = tunings.Tuning(
         number=tunings.next_number(project.pk),
         encoder=encoder.name,
         answers=len(rows),
         label_ids=np.array([label.pk for label in labels]),
-        said=np.concatenate(tables),
+        said=table,
         learned_rows=rows,
         unseen=unseen,
     )
     tunings.write(project.pk, done)
     return done
+
+
+def _chunks(known: int) -> Iterator[Rows]:
+    """The rows of each chunk of the pool."""
+    for chunk in range(-(-known // pool.CHUNK)):
+        yield np.array(pool.rows_of(chunk, known))
 
 
 def _states(project: Project, encoder: Tunable, rows: Rows) -> list[States]:

@@ -19,6 +19,7 @@ from labeling import dispatch, encoders, jobs, learner, pool, tasks, tunings
 from labeling.errors import Cancelled
 from labeling.flow import adapting, answering, embedding, founding, tuning
 from labeling.models import Item, Job, Project, Role, Snapshot, User
+from metalearning import opinions
 from tests import make
 from tests.metalearning.tiny import WIDTH, tiny_network, tiny_params
 
@@ -301,3 +302,26 @@ def test_only_the_newest_tunings_are_kept(project: Project, anna: User) -> None:
     pool.delete_project(project.pk)
     assert tunings._numbers(project.pk) == []
     assert tunings.states_kept(project.pk, "minilm") == 0
+
+
+def test_an_encoder_tuned_anew_is_weighed_anew(project: Project, anna: User) -> None:
+    answer(project, anna, range(24))
+    ids = np.array(project.labels.order_by("position").values_list("pk", flat=True))
+    weights = []
+    for number, turned in ((1, 1), (2, 0)):  # the first takes each label for the next one, the second is right
+        said = np.log(0.01 + 0.97 * np.eye(len(WORDS), dtype=np.float32)[(np.arange(ITEMS) + turned) % 3])
+        rows = np.arange(24)
+        tunings.write(project.pk, tunings.Tuning(number, "minilm", 24, ids, opinions.kept(said), rows, said[rows]))
+        snapshot = adapting.adapt(project=project)
+        assert snapshot is not None
+        assert snapshot.facts["tuning"] == number
+        weights.append(snapshot.facts["voices"]["encoder"])
+    assert weights[0] == 0
+    assert weights[1] > 0
+
+
+def test_of_what_it_was_told_itself_it_says_what_it_would_have_said(project: Project, anna: User) -> None:
+    answer(project, anna, range(24))
+    made = tuning.tune(project=project)
+    assert made is not None
+    assert np.allclose(opinions.spread(made.said[made.learned_rows], len(WORDS)), made.unseen, atol=0.01)
