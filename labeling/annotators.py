@@ -79,15 +79,20 @@ def gold_score(project: Project, user_id: int, since: datetime | None = None) ->
     return sum(first.values()), len(first)
 
 
-def gold_items(project: Project, most: int = GOLD_LISTED) -> list[dict[str, Any]]:
+def gold_items(project: Project, person: int | None = None, most: int = GOLD_LISTED) -> list[dict[str, Any]]:
     """The gold items, newest first, with what people made of each: {"gold", "right", "of", "wrong"}.
 
     Each person's first answer counts, as for their score; `wrong` says who gave which other label: {"who", "label"}.
+    `person`: only those that this user has answered, and what this user said.
     """
-    listed = Gold.objects.filter(project=project).select_related("item", "label", "set_by").order_by("-pk")[:most]
-    golden = {gold.item_id: gold for gold in listed}
+    listed = Gold.objects.filter(project=project).select_related("item", "label", "set_by").order_by("-pk")
+    answers = Answer.objects.filter(project=project, purpose=Purpose.GOLD, author__isnull=False)
+    if person is not None:
+        answers = answers.filter(author=person)
+        listed = listed.filter(item__in=answers.values("item"))
+    golden = {gold.item_id: gold for gold in listed[:most]}
     first: dict[int, dict[int, int]] = defaultdict(dict)
-    answers = Answer.objects.filter(purpose=Purpose.GOLD, item__in=list(golden), author__isnull=False)
+    answers = answers.filter(item__in=list(golden))
     for item_id, author, label_id in answers.order_by("pk").values_list("item", "author", "label"):
         if author is not None:
             first[item_id].setdefault(author, label_id)
@@ -206,8 +211,8 @@ def _mean_kappa(pairs: list[agreement.Pair], person: int) -> float | None:
 def _pair(pair: agreement.Pair, ids: list[int], names: dict[int, str]) -> dict[str, Any]:
     one, other = ids[pair.one], ids[pair.other]
     return {
-        "one": names.get(one, ""), "other": names.get(other, ""), "items": pair.items, "equal": pair.equal,
-        "kappa": _rounded(pair.kappa),
+        "one": names.get(one, ""), "other": names.get(other, ""), "one_id": one, "other_id": other,
+        "items": pair.items, "equal": pair.equal, "differ": pair.items - pair.equal, "kappa": _rounded(pair.kappa),
     }  # fmt: skip
 
 

@@ -9,11 +9,12 @@ from typing import Any
 
 from django.db.models import Q, QuerySet
 
-from labeling import doubts, pool, suggestions
+from labeling import doubts, evaluation, pool, suggestions
 from labeling.models import Item, Mark, Project, Snapshot
 
 WINDOW = 20_000  # rows looked through by one query
 SECONDS = 1.5  # how long a page may look for items before it says how far it came
+MISSED = ("held_out", "random")  # answers held back from the model; suggestions for items asked at random
 LONGEST_TEXT = 200  # characters looked for
 
 
@@ -27,6 +28,8 @@ class Filters:
     text: str = ""
     said_id: int | None = None
     """What the model said of the answer while it was held back from it."""
+    missed: str = ""
+    """Of which the model was wrong: one of MISSED."""
 
     def narrow(self, items: QuerySet[Item]) -> QuerySet[Item]:
         """The items that pass, flags aside."""
@@ -60,6 +63,8 @@ def page(
     """At most `limit` items behind row `after`, with their flags and what the newest snapshot suggests."""
     if filters.said_id is not None:
         found = _said(project, filters, after, limit)
+    elif filters.missed:
+        found = _among(_behind(project, filters, after), "row", _missed(project, filters.missed), limit)
     elif filters.flagged:
         found = _flagged(project, filters, after, limit)
     elif filters.text or filters.label_id is not None:
@@ -159,6 +164,10 @@ def _said(project: Project, filters: Filters, after: int, limit: int) -> Page:
     """Answers that were held back from the model are few and known by row."""
     rows = doubts.rows_where(project, answer=filters.label_id, said=filters.said_id or 0)
     return _among(_behind(project, filters, after), "row", rows, limit)
+
+
+def _missed(project: Project, how: str) -> list[int]:
+    return doubts.rows_differing(project) if how == "held_out" else evaluation.wrong_at_random(project)
 
 
 def _among(items: QuerySet[Item], field: str, values: list[int], limit: int) -> Page:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
-from django.db.models import Count, Q, TextChoices
+from django.db.models import Count, Max, Q, QuerySet, TextChoices
 from django.utils.translation import gettext_lazy as _
 
 from labeling import suggestions, weighing
@@ -21,30 +23,43 @@ class State(TextChoices):
     DECIDED = "decided", _("Decided")
 
 
-def found(
-    project: Project, state: str = State.OPEN, *, person: int | None = None, said: int | None = None,
-    label: int | None = None,
-) -> list[tuple[int, Verdict]]:  # fmt: skip
+@dataclass(frozen=True)
+class Behind:
+    """The items behind a figure, in place of those to decide; whatever is None does not narrow them."""
+
+    person: int | None = None
+    """A user's id: this person answered them,"""
+    said: int | None = None
+    """with this label;"""
+    label: int | None = None
+    """they came to have this one;"""
+    other: int | None = None
+    """this person answered them too,"""
+    equal: bool | None = None
+    """with the same label as `person`, or another;"""
+    week: date | None = None
+    """several people answered them, the last one within seven days from here."""
+
+    def __bool__(self) -> bool:
+        return self != Behind()
+
+
+def found(project: Project, state: str = State.OPEN, behind: Behind = Behind()) -> list[tuple[int, Verdict]]:
     """Item ids with what the answers say together, least sure first.
 
-    To decide: answers differ, or agree and still leave the label less sure than the project's `sure_enough`. With
-    `person`, `said` or `label` instead: items that this person answered, with this label, that came to have this one.
+    To decide: answers differ, or agree and still leave the label less sure than the project's `sure_enough`.
     """
     if state == State.DECIDED:
         wanted = weighing.current(project).filter(purpose=Purpose.DECISION).values_list("item", flat=True)
-    elif person or said or label:
-        wanted = _chosen(project, person, said)
     else:
-        # An order would become part of the grouping.
-        several = weighing.current(project).filter(purpose=Purpose.LABEL).order_by().values("item")
-        wanted = several.annotate(n=Count("pk")).filter(n__gt=1).values_list("item", flat=True)
+        wanted = _chosen(project, behind) if behind else _of_several(project).values_list("item", flat=True)
     judged: dict[int, Verdict] = {}
     ids = list(wanted)
     for start in range(0, len(ids), 5_000):
         judged |= weighing.verdicts(project, ids[start : start + 5_000])
-    if label:
-        judged = {pk: verdict for pk, verdict in judged.items() if verdict.label_id == label}
-    elif state == State.OPEN and not (person or said):
+    if behind.label:
+        judged = {pk: verdict for pk, verdict in judged.items() if verdict.label_id == behind.label}
+    elif state == State.OPEN and not behind:
         judged = {pk: verdict for pk, verdict in judged.items() if _is_open(project, verdict)}
     return sorted(judged.items(), key=lambda pair: (pair[1].p, pair[0]))
 
@@ -101,11 +116,35 @@ def _is_open(project: Project, verdict: Verdict) -> bool:
     return verdict.method != weighing.DECIDED and (differs or verdict.p < project.sure_enough)
 
 
-def _chosen(project: Project, person: int | None, said: int | None) -> Any:
+def _of_several(project: Project) -> Any:
+    """Items that more than one person answers now, with the time of the last answer."""
+    # An order would become part of the grouping.
+    answers = weighing.current(project).filter(purpose=Purpose.LABEL).order_by().values("item")
+    return answers.annotate(n=Count("pk"), last=Max("created_at")).filter(n__gt=1)
+
+
+def _chosen(project: Project, behind: Behind) -> Any:
+    if behind.week:
+        begin = datetime.combine(behind.week, time(), UTC)
+        within = _of_several(project).filter(last__gte=begin, last__lt=begin + timedelta(days=7))
+        return within.values_list("item", flat=True)
     wanted = Q(purpose=Purpose.LABEL)
-    wanted &= Q(author=person) if person else Q()
-    wanted &= Q(label=said) if said else Q()
-    return weighing.current(project).filter(wanted).values_list("item", flat=True).distinct()
+    wanted &= Q(author=behind.person) if behind.person else Q()
+    wanted &= Q(label=behind.said) if behind.said else Q()
+    answers = weighing.current(project).filter(wanted)
+    if behind.other:
+        return _of_both(project, answers, behind)
+    return answers.values_list("item", flat=True).distinct()
+
+
+def _of_both(project: Project, answers: QuerySet[Answer], behind: Behind) -> list[int]:
+    theirs = weighing.current(project).filter(purpose=Purpose.LABEL, author=behind.other)
+    said = dict(theirs.values_list("item", "label"))
+    return [
+        item_id
+        for item_id, label_id in answers.values_list("item", "label")
+        if item_id in said and behind.equal in (None, said[item_id] == label_id)
+    ]
 
 
 def _answer(answer: Answer) -> dict[str, Any]:

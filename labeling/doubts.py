@@ -41,6 +41,12 @@ def rows_where(project: Project, *, answer: int | None, said: int) -> list[int]:
     return [int(row) for row in np.unique(told["row"][chosen])]
 
 
+def rows_differing(project: Project) -> list[int]:
+    """Rows of all answers that were held back while the model said another label."""
+    told = held_out(project)
+    return [int(row) for row in np.unique(told["row"][spoken(told) != told["answer"]])]
+
+
 def spoken(told: dict[str, np.ndarray]) -> np.ndarray:
     """The label that was likeliest, per answer. A doubted answer may yet be likelier than what it is doubted for."""
     return np.where(told["p_said"] > told["p_answer"], told["said"], told["answer"])

@@ -31,6 +31,8 @@ class Predictions:
     reason: Int[np.ndarray, " n"]
     """Place in STRATEGIES of the way the item was chosen; -1 for any other."""
     shown: Bool[np.ndarray, " n"]
+    rows: Int[np.ndarray, " n"]
+    """The items' rows."""
 
     def __len__(self) -> int:
         return len(self.right)
@@ -47,7 +49,17 @@ def predictions(project: Project, most: int = SCORED) -> Predictions:
     so withdrawn answers count, for what the model had said, wherever the item has a person's label now.
     """
     asked = Answer.objects.filter(project=project, origin=Origin.PERSON, purpose=Purpose.LABEL, foreseen__isnull=False)
-    fields = ("pk", "item_id", "foreseen_id", "foreseen_p", "reason", "suggested_id", "item__status", "item__label_id")
+    fields = (
+        "pk",
+        "item_id",
+        "foreseen_id",
+        "foreseen_p",
+        "reason",
+        "suggested_id",
+        "item__status",
+        "item__label_id",
+        "item__row",
+    )
     first: dict[int, tuple[Any, ...]] = {}
     for row in asked.order_by("-pk").values_list(*fields)[:most]:
         if row[6] == Status.ANSWERED:
@@ -58,7 +70,21 @@ def predictions(project: Project, most: int = SCORED) -> Predictions:
         np.array([row[2] == row[7] for row in rows], dtype=bool),
         np.array([STRATEGIES.index(row[4]) if row[4] in STRATEGIES else -1 for row in rows], dtype=np.int64),
         np.array([row[5] is not None for row in rows], dtype=bool),
+        np.array([row[8] for row in rows], dtype=np.int64),
     )
+
+
+def wrong_at_random(project: Project) -> list[int]:
+    """Rows of items that were asked at random and of which the suggestion was wrong, among the newest RECENT."""
+    told = predictions(project)
+    newest = np.flatnonzero(told.by("random"))[-RECENT:]
+    return [int(row) for row in told.rows[newest[~told.right[newest]]]]
+
+
+def calibration(project: Project) -> dict[str, Any] | None:
+    """How far the confidence of all predictions that were answered can be believed; None where too few were."""
+    told = predictions(project)
+    return _calibration(told, np.ones(len(told), dtype=bool))
 
 
 def mix(project: Project) -> Mix:

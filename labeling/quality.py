@@ -9,11 +9,12 @@ import numpy as np
 from django.db.models import Count, F, Q
 from django.utils.translation import gettext as _
 
-from labeling import annotators, doubts, duplicates, evaluation, overview, suggestions
-from labeling.models import Answer, Item, Label, Mark, Project, Purpose, Snapshot, Status
+from labeling import annotators, certificates, doubts, duplicates, evaluation, overview, suggestions
+from labeling.models import Answer, Certificate, Gold, Item, Label, Mark, Project, Purpose, Snapshot, Status
 from metalearning.shares import Share, wilson
 
 MOST_LABELS = 20  # rows and columns of the confusion matrix: as many as can be read at a glance
+SHOWN = 3  # certificates, the newest
 FEWEST = 5  # cases below which a share is not shown
 
 
@@ -27,6 +28,10 @@ def describe(project: Project) -> dict[str, Any]:
         "confusion": confusion(project, told),
         "doubts": {"count": len(doubted), "sure": sum(doubt["sure"] for doubt in doubted), "checked": len(told["row"])},
         "duplicates": len(duplicates.disagreeing(project)),
+        "agreement": annotators.together(project),
+        "gold": Gold.objects.filter(project=project).count(),
+        "calibration": evaluation.calibration(project),
+        "certificates": [_certified(one) for one in certificates.of(project)[:SHOWN]],
         "flagged": Mark.objects.filter(project=project, code=Mark.Code.FLAG).values("item").distinct().count(),
     }
 
@@ -35,10 +40,11 @@ def origins(project: Project, snapshot: Snapshot | None) -> list[dict[str, Any]]
     """For each origin of labels: how many there are, and every measure of how right they are.
 
     A measure is {"how", "estimate", "low", "high", "count"}: a share in [0, 1] with its 95 % interval, from `count`
-    cases. No measure at all where nothing was measured; never a guess.
+    cases; one by audits names its `sample`, the number of the newest that measured this origin. No measure at all where
+    nothing was measured; never a guess.
     """
     tally = project.tally
-    referenced = _against_reference(project, snapshot)
+    referenced, audited = _against_reference(project, snapshot), _audited(project)
     counts = {
         Status.ANSWERED: tally.answered,
         Status.IMPORTED: tally.imported,
@@ -47,7 +53,8 @@ def origins(project: Project, snapshot: Snapshot | None) -> list[dict[str, Any]]
     }
     rows = []
     for status, count in counts.items():
-        measures = [_measure("reference", referenced[status])] if status in referenced else []
+        measures = audited.get(status.value, [])
+        measures += [_measure("reference", referenced[status])] if status in referenced else []
         if status == Status.ANSWERED:
             measures += _gold(project)
         if status == Status.OPEN:
@@ -86,11 +93,34 @@ def confusion(project: Project, told: dict[str, np.ndarray]) -> dict[str, Any]:
 def how(code: str) -> str:
     """How a measure was got, in words."""
     return {
+        "audit": _("by an audit sample that people labelled blind"),
         "reference": _("against the hidden reference labels of the imported file"),
         "gold": _("on gold items mixed unmarked into people's questions"),
         "random": _("on items that people were then asked at random"),
         "cross_validation": _("estimated by holding answers back from the model"),
     }.get(code, code)
+
+
+def _certified(one: Certificate) -> dict[str, Any]:
+    state = str(one.get_state_display())
+    kind = str(one.get_kind_display())
+    return {"number": one.number, "kind": kind, "state": one.state, "state_name": state, "words": _claimed(one)}
+
+
+def _claimed(one: Certificate) -> str:
+    return certificates.claim_in_words(one) if one.state == Certificate.State.PASSED else ""
+
+
+def _audited(project: Project) -> dict[str, list[dict[str, Any]]]:
+    """What the newest audit samples measured, by the origin whose labels they drew from."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    for sample in certificates.of(project):
+        if sample.state != Certificate.State.MEASURED:
+            continue
+        for origin, told in certificates.measured(sample)["strata"].items():
+            if told["right"] and origin not in found:
+                found[origin] = [{"how": "audit", **told["right"], "count": told["audits"], "sample": sample.number}]
+    return found
 
 
 def _against_reference(project: Project, snapshot: Snapshot | None) -> dict[Status, Share]:

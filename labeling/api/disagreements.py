@@ -31,6 +31,15 @@ class Query(serializers.Serializer):
     label = serializers.IntegerField(  # type: ignore[assignment]
         required=False, min_value=1, max_value=LARGEST_ID, help_text="that came to have this one."
     )
+    other = serializers.IntegerField(
+        required=False, min_value=1, max_value=LARGEST_ID, help_text="that this user answered too,"
+    )
+    equal = serializers.BooleanField(
+        required=False, allow_null=True, default=None, help_text="alike, or otherwise than `person`;"
+    )
+    week = serializers.DateField(
+        required=False, help_text="that several people answered, the last within seven days from this date."
+    )
     offset = serializers.IntegerField(required=False, min_value=0, max_value=LARGEST_ID, default=0)
     limit = serializers.IntegerField(required=False, min_value=1, max_value=100, default=20)
 
@@ -64,7 +73,7 @@ class Disagreements(APIView):
         project = access.project(access.person(request), project_id, Role.REVIEWER)
         asked = valid(Query, request.query_params)
         offset, limit, state = asked.pop("offset"), asked.pop("limit"), asked.pop("state")
-        found = disagreements.found(project, state, **asked)
+        found = disagreements.found(project, state, disagreements.Behind(**asked))
         page = disagreements.describe(project, found[offset : offset + limit], suggestions.latest(project))
         return Response({"count": len(found), "results": [one | {"item": shapes.item(one["item"])} for one in page]})
 

@@ -34,6 +34,13 @@ class Query(serializers.Serializer):
         max_value=LARGEST_ID,
         help_text="Only answers of which the model said this label while they were held back from it.",
     )
+    missed = serializers.ChoiceField(
+        choices=browsing.MISSED,
+        required=False,
+        allow_blank=True,
+        default="",
+        help_text="Only those of which the model was wrong: of answers held back from it, or when asked at random.",
+    )
     cursor = serializers.IntegerField(
         required=False, min_value=-1, max_value=LARGEST_ID, default=-1, help_text="`next` of the page before."
     )
@@ -94,7 +101,9 @@ class Items(APIView):
         """Items in the order they came, with the label each has."""
         project = access.project(access.person(request), project_id, Role.REVIEWER)
         asked = valid(Query, request.query_params)
-        filters = browsing.Filters(asked["status"], asked.get("label"), asked["flagged"], asked["q"], asked.get("said"))
+        filters = browsing.Filters(
+            asked["status"], asked.get("label"), asked["flagged"], asked["q"], asked.get("said"), asked["missed"]
+        )
         page = browsing.page(project, filters, after=asked["cursor"], limit=asked["limit"])
         shown = [item_shown(item, page.flags, page.suggested) for item in page.items]
         return Response({"results": shown, "next": page.after, "unfinished": page.unfinished})

@@ -21,11 +21,12 @@ from labeling.models import Item, Role
 class MeasureOut(serializers.Serializer):
     """A measured share, in [0, 1], with its 95 % interval."""
 
-    how = serializers.ChoiceField(choices=["reference", "gold", "random", "cross_validation"])
+    how = serializers.ChoiceField(choices=["audit", "reference", "gold", "random", "cross_validation"])
     estimate = serializers.FloatField()
     low = serializers.FloatField()
     high = serializers.FloatField()
     count = serializers.IntegerField(help_text="Cases it was measured on.")
+    sample = serializers.IntegerField(required=False, help_text="The audit sample's number.")
 
 
 class OriginOut(serializers.Serializer):
@@ -44,6 +45,10 @@ class QualityOut(serializers.Serializer):
     doubts = serializers.DictField(child=serializers.IntegerField())
     duplicates = serializers.IntegerField(help_text="Pairs of near-duplicates with different labels.")
     flagged = serializers.IntegerField()
+    agreement = serializers.DictField(help_text="`people` who answered, and Krippendorff's `alpha` with its interval.")
+    gold = serializers.IntegerField(help_text="Gold items.")
+    calibration = serializers.DictField(allow_null=True, help_text="How far the confidences can be believed.")
+    certificates = serializers.ListField(child=serializers.DictField(), help_text="The newest ones.")
 
 
 class DoubtOut(serializers.Serializer):

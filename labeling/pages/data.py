@@ -88,6 +88,7 @@ def _filters(request: HttpRequest) -> browsing.Filters:
         request.GET.get("flagged") == "1",
         request.GET.get("q", "").strip().replace("\0", "")[: browsing.LONGEST_TEXT],
         _id(request.GET.get("said")),
+        missed if (missed := request.GET.get("missed", "")) in browsing.MISSED else "",
     )
 
 
@@ -102,6 +103,7 @@ def _query(filters: browsing.Filters, **more: Any) -> str:
         "flagged": "1" if filters.flagged else "",
         "q": filters.text,
         "said": filters.said_id,
+        "missed": filters.missed,
         **more,
     }
     return urlencode({name: value for name, value in asked.items() if value not in ("", None)})

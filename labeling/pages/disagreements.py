@@ -13,7 +13,7 @@ from labeling.api import shapes
 from labeling.models import Member, Role
 from labeling.pages.gate import context, members
 
-FILTERS = ("state", "person", "said", "label")
+BEHIND = ("person", "said", "label", "other", "equal", "week")  # what else the address may ask for
 
 
 @members(Role.REVIEWER)
@@ -21,14 +21,14 @@ FILTERS = ("state", "person", "said", "label")
 def disagreements(request: HttpRequest, member: Member) -> HttpResponse:
     """The page; its script asks the API for the items."""
     labels = member.project.labels.filter(archived_at=None)
-    chosen = {name: request.GET[name] for name in FILTERS if name in request.GET}
+    chosen = {name: request.GET[name] for name in ("state", *BEHIND) if name in request.GET}
     data = {
         "api": f"/api/projects/{member.project_id}",
         "labels": [shapes.label(label) for label in labels],
         "query": chosen,
         "methods": {"dawid_skene": _("weighed by skill"), "majority": _("by majority"), "decision": _("decided")},
     }
-    filtered = bool({"person", "said", "label"} & set(chosen))
+    filtered = bool(set(BEHIND) & set(chosen))
     shown = context(
         member, data=data, strings=_strings(), states=reading.State.choices, state=chosen.get("state", "open"),
         filtered=filtered, labels=labels,

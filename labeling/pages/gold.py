@@ -12,7 +12,7 @@ from django.views.decorators.http import require_http_methods
 
 from labeling import access, annotators
 from labeling.flow import examining
-from labeling.models import Gold, Item, Label, Member, Role
+from labeling.models import Answer, Gold, Item, Label, Member, Project, Role, User
 from labeling.pages.gate import context, members, number
 
 
@@ -24,13 +24,24 @@ def gold(request: HttpRequest, member: Member) -> HttpResponse:
         return _changed(request, member)
     project = member.project
     labels = dict(Label.objects.filter(project=project).values_list("pk", "name"))
-    told = annotators.gold_items(project)
+    person = _author(project, number(request.GET.get("person")))
+    told = annotators.gold_items(project, person.pk if person else None)
     for one in told:
         one["wrong"] = [miss | {"name": labels.get(miss["label"], "")} for miss in one["wrong"]]
         one["score"] = annotators.score(one["right"], one["of"])
     told.sort(key=lambda one: (one["right"] - one["of"], -one["of"]))
     count = Gold.objects.filter(project=project).count()
-    return render(request, "gold.html", context(member, told=told, count=count, more=count > len(told)))
+    return render(
+        request,
+        "gold.html",
+        context(member, told=told, person=person, count=count, more=not person and count > len(told)),
+    )
+
+
+def _author(project: Project, user_id: int) -> User | None:
+    """The person, if they have answered in this project."""
+    answer = Answer.objects.filter(project=project, author=user_id).select_related("author").first()
+    return answer.author if answer else None
 
 
 def _changed(request: HttpRequest, member: Member) -> HttpResponse:

@@ -81,7 +81,16 @@ def _origin(project: Project, row: dict[str, Any]) -> dict[str, Any]:
         Status.OPEN: _("Open: the model's suggestions"),
     }
     chips = {Status.ANSWERED: "human", Status.IMPORTED: "imported", Status.ACCEPTED: "model"}
-    measures = [measure | {"words": numbers.how(measure["how"])} for measure in row["measures"]]
+    behind = {
+        "gold": reverse("gold", args=[project.pk]),
+        "random": f"{reverse('data', args=[project.pk])}?missed=random",
+        "cross_validation": f"{reverse('data', args=[project.pk])}?missed=held_out",
+    }  # which labels differ from the hidden reference stays hidden, or it would measure nothing any more
+    measures = [
+        measure
+        | {"words": numbers.how(measure["how"]), "address": behind.get(measure["how"]) or _sample(project, measure)}
+        for measure in row["measures"]
+    ]
     address = f"{reverse('data', args=[project.pk])}?status={row['origin']}"
     return row | {
         "title": titles[Status(row["origin"])],
@@ -89,6 +98,10 @@ def _origin(project: Project, row: dict[str, Any]) -> dict[str, Any]:
         "measures": measures,
         "address": address,
     }
+
+
+def _sample(project: Project, measure: dict[str, Any]) -> str:
+    return reverse("certificate", args=[project.pk, measure["sample"]]) if "sample" in measure else ""
 
 
 def _matrix(project: Project, told: dict[str, Any]) -> list[dict[str, Any]]:

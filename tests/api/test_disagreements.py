@@ -192,6 +192,24 @@ def test_every_figure_leads_to_items(project: Project, rita: User) -> None:
     assert "below the threshold" in page
 
 
+def test_a_pairs_and_a_weeks_figures_lead_to_their_items(project: Project, rita: User) -> None:
+    crowd(project)
+    told = annotators.describe(project, timezone.now())
+    page = factories.browser(rita).get(f"/projects/{project.pk}/annotators").content.decode()
+    for pair in told["pairs"]:
+        query = f"person={pair['one_id']}&other={pair['other_id']}"
+        counted = [len(listed(project, rita, f"?{query}{more}&limit=100")) for more in ("", "&equal=1", "&equal=0")]
+        assert counted == [pair["items"], pair["equal"], pair["differ"]]
+        assert query.replace("&", "&amp;") in page
+    first = Answer.objects.filter(project=project, item__row__lt=10)
+    first.update(created_at=timezone.now() - timedelta(days=21))
+    weeks = annotators.describe(project, timezone.now())["weeks"]
+    assert len(weeks) == 2
+    assert [len(listed(project, rita, f"?week={week['from']}&limit=100")) for week in weeks] == [
+        week["items"] for week in weeks
+    ]
+
+
 def test_before_anybody_has_answered_nothing_is_claimed(project: Project, rita: User) -> None:
     told = factories.api(rita).get(f"/api/projects/{project.pk}/annotators").json()
     assert (told["alpha"], told["people"], told["pairs"], told["weeks"]) == (None, [], [], [])

@@ -7,7 +7,20 @@ import pytest
 from django.urls import reverse
 
 from labeling import pool
-from labeling.models import Answer, Candidate, Gold, Item, Project, Purpose, Reference, Snapshot, Status, User
+from labeling.models import (
+    Answer,
+    Audit,
+    Candidate,
+    Certificate,
+    Gold,
+    Item,
+    Project,
+    Purpose,
+    Reference,
+    Snapshot,
+    Status,
+    User,
+)
 from tests import factories, make
 
 pytestmark = pytest.mark.django_db
@@ -152,6 +165,48 @@ def test_hidden_references_measure_each_origin(project: Project) -> None:
     assert people["low"] < 5 / 6 < people["high"]
     assert people["count"] == 6
     assert told["open"]["measures"] == [], "four cases say nothing"
+
+
+def test_where_the_model_was_wrong_can_be_looked_at(project: Project) -> None:
+    for item in items(project)[:6]:
+        foreseen = factories.label(project, 0 if item.row in (0, 3) else item.row % 3)
+        Answer.objects.filter(item=item).update(reason="random", foreseen=foreseen, foreseen_p=0.8)
+    client, page = factories.api(rita()), factories.browser(rita())
+
+    def rows(missed: str) -> list[int]:
+        shown = page.get(address(project, "data"), {"missed": missed}).content.decode()
+        found = client.get(address(project, "api_items"), {"missed": missed}).json()["results"]
+        assert all(f"/items/{one['id']}" in shown for one in found)
+        return [one["row"] for one in found]
+
+    told = client.get(address(project, "api_quality")).json()
+    assert len(rows("held_out")) == told["confusion"]["answers"] - told["confusion"]["right"] == 2
+    [random] = next(row for row in told["origins"] if row["origin"] == "open")["measures"]
+    wrong = rows("random")
+    assert len(wrong) == round((1 - random["estimate"]) * random["count"]) > 0
+    assert all(item.label_id != item.answers.get().foreseen_id for item in items(project) if item.row in wrong)
+    assert "?missed=held_out" in page.get(address(project, "quality")).content.decode()
+
+
+def test_an_audit_sample_measures_each_origin_and_certificates_are_listed(project: Project) -> None:
+    factories.certificate(project, Snapshot.objects.get(project=project), rita())
+    sample = Certificate.objects.create(
+        project=project, number=2, kind=Certificate.Kind.SAMPLE, state=Certificate.State.MEASURED, seed="s", items=6,
+        items_sha256="", strata=[["answered", 6]], budget=4, started_by=rita(), started_at=make.NOW,
+    )  # fmt: skip
+    for place, item in enumerate(items(project)[:4]):
+        Audit.objects.create(
+            certificate=sample, item=item, place=place, stratum="answered", suggested=item.label, label=item.label,
+            outcome=Audit.Outcome.RIGHT if place else Audit.Outcome.WRONG, drawn_at=make.NOW,
+        )  # fmt: skip
+    told = factories.api(rita()).get(address(project, "api_quality")).json()
+    [audit] = next(row for row in told["origins"] if row["origin"] == "answered")["measures"]
+    assert (audit["how"], audit["count"], audit["estimate"], audit["sample"]) == ("audit", 4, 0.75, 2)
+    assert audit["low"] < 0.75 < audit["high"]
+    assert [one["number"] for one in told["certificates"]] == [2, 1]
+    page = factories.browser(rita()).get(address(project, "quality")).content.decode()
+    for number in (1, 2):
+        assert address(project, "certificate", certificate_id=number) in page
 
 
 def test_near_duplicates_that_disagree_are_paired(project: Project) -> None:

@@ -78,6 +78,7 @@ export async function refresh(): Promise<void> {
 }
 
 export function show(): void {
+  if (location.hash === "#certify") byId<HTMLDetailsElement>("certify").open = true;
   list.replaceChildren(...known.map(entry));
   const busy = known.some(({ kind, state }) => kind === "claim" && state === "running");
   form.hidden = busy;
