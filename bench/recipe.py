@@ -168,7 +168,8 @@ def trust(seeds: int) -> None:
                         continue
                     errors.append(expected_calibration_error(round_.confidence, round_.right))
                     rest = np.setdiff1d(np.arange(len(problem.pool)), round_.rows)
-                    estimate = estimated_accuracy(round_.adaptation, round_.prediction, rest)
+                    drawn = np.full(len(round_.rows), strategy == "random")
+                    estimate = estimated_accuracy(round_.adaptation, round_.prediction, rest, drawn)
                     if estimate is None:
                         untold += 1
                         continue

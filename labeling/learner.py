@@ -74,11 +74,12 @@ class Earlier:
 class Lesson:
     """What there is to learn from.
 
-    `x`: L2-normalised embeddings by row, float16 or float32. `names`: embedded label names in column order, a zero
-    row where a label has none, or None for items that share no encoder with words. `rows` and `columns`: the answers.
+    `x`: L2-normalised embeddings by row, float16 or float32. `names`: embedded label names in column order, a zero row
+    where a label has none, or None for items that share no encoder with words. `rows` and `columns`: the answers.
     `open_rows`: what may be asked next; `mix`: how the queue is shared among the strategies. `key` tells whether a
     remembered pool is this one. `recall` and `keep` read and store the neighbour graph, as named arrays: drawing it
-    takes longest. `checkpoint`: the file of what was learned over other projects; None for the recipe's fixed weights.
+    takes longest. `at_random`: whether each answer's item was drawn at random. `checkpoint`: the file of what was
+    learned over other projects; None for the recipe's fixed weights.
     """
 
     key: tuple[Any, ...]
@@ -88,6 +89,7 @@ class Lesson:
     columns: Int[np.ndarray, " answers"]
     label_count: int
     open_rows: Int[np.ndarray, " open"]
+    at_random: Bool[np.ndarray, " answers"] | None = None
     seed: int = 0
     mix: evaluation.Mix = ALL_MARGIN
     checkpoint: Path | None = None
@@ -388,7 +390,7 @@ def _estimates(lesson: Lesson, adaptation: Adaptation, prediction: predict.Predi
         return {"needs_answers": adaptation.config.choose_from}
     told: dict[str, Any] = {}
     open_rows = lesson.open_rows[lesson.open_rows < len(prediction.label_id)]
-    estimate = predict.estimated_accuracy(adaptation, prediction, open_rows)
+    estimate = predict.estimated_accuracy(adaptation, prediction, open_rows, lesson.at_random)
     if estimate is not None:
         told["accuracy"] = {
             "estimate": round(estimate.value, 4),

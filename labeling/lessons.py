@@ -35,6 +35,12 @@ def answers(project: Project, labels: list[Label], known: int) -> tuple[np.ndarr
     return rows, np.array([column[label_id] for _row, label_id in given], dtype=np.intp)
 
 
+def drawn_at_random(project: Project) -> list[int]:
+    """The rows of items that people were asked about by chance: the answers that stand for what was open."""
+    asked = Answer.objects.filter(project=project, withdrawn_at=None, origin=Origin.PERSON, reason="random")
+    return list(asked.values_list("item__row", flat=True))
+
+
 def under_audit(project: Project) -> set[int]:
     """The rows whose labels are being tested: what audits say is not learned from before their claim is decided."""
     running = Audit.objects.filter(certificate__project=project, certificate__state=Certificate.State.RUNNING)

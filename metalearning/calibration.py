@@ -1,8 +1,9 @@
 """Calibration: confidences that come true, and accuracies that were measured on answers the model had not seen.
 
 Answers are no random sample: people were asked where the model was least sure. Taken as they come they make a good
-model look bad and its easy items look doubtful. So held-out answers are weighed until their confidences are spread as
-the pool's are; what is left of them as evidence (`Evidence.size`) may be little, and then the prior speaks instead.
+model look bad and its easy items look doubtful. So for the temperature held-out answers are weighed until their
+confidences are spread as the pool's are; what is left of them as evidence (`Evidence.size`) may be little, and then the
+prior speaks instead. For the accuracy all of them count, and what sets them apart from the pool is estimated too.
 """
 
 from __future__ import annotations
@@ -21,8 +22,15 @@ TEMPERATURE_SPREAD = 0.2
 """Standard deviation of log(temperature) over projects, around `prior_temperature`."""
 SHIFT_SPREAD = 0.8
 """Standard deviation over projects of how far, in log-odds, the pool's accuracy lies from its tempered confidences."""
-RESIDUE = 0.25
-"""What no number of answers removes, in log-odds: the pool differs from the answers in more than its confidences."""
+PART_SPREAD = 0.3
+"""How far each fifth of the pool may lie from that again."""
+ASKED_SHIFT, ASKED_SPREAD = -0.6, 0.6
+"""Items that were not asked at random are harder than others of the same confidence, by about so much in log-odds."""
+SOONER_SHIFT, SPARSE_SHIFT, SPARSE = 0.2, 0.3, 5.0
+"""In log-odds: how much better the whole model is than those that judged the held-out answers, which knew only three in
+four; and how much more so where labels have hardly an answer, which falls to a third at `SPARSE` answers per label."""
+RESIDUE = 0.2
+"""What no number of answers removes, in log-odds: the pool differs from the answers in more than all this."""
 WIDEST = 0.35
 """An interval wider than this says nothing that a person could use."""
 
@@ -46,16 +54,18 @@ class Evidence:
     """Each answer's share of the evidence; they sum to `size`."""
     size: float
     """How many random answers they are worth, in [0, answers]."""
+    own: Float[np.ndarray, " rows"]
+    """How far each counts by itself, before it is made to stand for others."""
 
     def discounted(self, factor: float) -> Evidence:
-        """The same answers at `factor`, at most 1, of their worth."""
+        """The same answers standing for the pool at `factor`, at most 1, of their worth."""
         factor = min(factor, 1.0)
-        return Evidence(self.weights * factor, self.size * factor)
+        return Evidence(self.weights * factor, self.size * factor, self.own)
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """An accuracy in [0, 1] with a 95 % interval, and the number of random answers that the evidence is worth."""
+    """An accuracy in [0, 1] with a 95 % interval, and the number of random answers that would tell it as well."""
 
     value: float
     low: float
@@ -100,14 +110,13 @@ def represent(
     The size is Kish's effective sample size of such a stratified sample; a fifth without answers counts as half an
     answer, which leaves hardly anything of the rest.
     """
-    edges = np.quantile(pool, np.arange(1, BINS) / BINS) if len(pool) else np.zeros(BINS - 1)
-    part = np.searchsorted(edges, held_out, side="right")
+    part = _parts(held_out, pool)
     present = np.bincount(part, weights=weights, minlength=BINS)
     total = float(weights.sum())
     size = min(float(BINS**2 / (1 / np.maximum(present, 0.5)).sum()), total)
     size *= size / max(total, 1e-8)
     filled = max(int((present > 0).sum()), 1)
-    return Evidence(size * weights / (filled * np.maximum(present, 1e-8)[part]), size)
+    return Evidence(size * weights / (filled * np.maximum(present, 1e-8)[part]), size, weights)
 
 
 def fit(
@@ -151,34 +160,78 @@ def estimate_accuracy(
     evidence: Evidence,
     calibration: Calibration,
     pool: Float[np.ndarray, " items"],
+    at_random: Bool[np.ndarray, " rows"] | None = None,
 ) -> Estimate | None:
     """The share of right suggestions among unanswered items whose calibrated confidences are `pool`.
 
-    log-odds(right) = log-odds(confidence) + shift, the shift fitted to the held-out answers (`logits`, not tempered)
-    under the prior N(0, SHIFT_SPREAD^2), its uncertainty by Laplace's approximation; then averaged over the pool.
+    log-odds(right) = log-odds(confidence) + shift + the shift of its fifth of the pool, each with a normal prior, is
+    fitted to the held-out answers (`logits`, not tempered) by Laplace's approximation and averaged over the pool:
+    multilevel regression and poststratification (Gelman and Little 1997). So the others tell of a fifth that nobody was
+    asked about, with a wider interval. An answer's log-odds differ from those of an item like it by `ASKED_SHIFT`
+    unless it was drawn `at_random` (None: none was), and because it was judged by a model that knew fewer answers.
     None if the pool is empty or the interval would be wider than `WIDEST`.
     """
     if not len(pool) or not len(label_ids):
         return None
     tempered = softmax(calibration.temper(logits))
-    correct = tempered.argmax(axis=1) == label_ids
-    odds = _log_odds(tempered.max(axis=1))
-    shift, spread = 0.0, SHIFT_SPREAD
-    for _ in range(20):  # Newton's method: concave, so it cannot go astray
-        expected = _logistic(odds + shift)
-        slope = float(evidence.weights @ (correct - expected)) - shift / SHIFT_SPREAD**2
-        curvature = float(evidence.weights @ (expected * (1 - expected))) + 1 / SHIFT_SPREAD**2
-        shift, spread = shift + slope / curvature, curvature**-0.5
-    spread = float(np.hypot(spread, RESIDUE))
-    pool_odds = _log_odds(pool)
-    value = _logistic(pool_odds + shift)
-    chance = 1.96 * float(np.sqrt((value * (1 - value)).sum())) / len(pool)
-    low = value.mean() - float(np.hypot(value.mean() - _logistic(pool_odds + shift - 1.96 * spread).mean(), chance))
-    high = value.mean() + float(np.hypot(_logistic(pool_odds + shift + 1.96 * spread).mean() - value.mean(), chance))
-    low, high = max(low, 0.0), min(high, 1.0)
+    confidence, correct = tempered.max(axis=1), tempered.argmax(axis=1) == label_ids
+    asked = np.ones(len(label_ids)) if at_random is None else ~at_random
+    design = _design(_parts(confidence, pool), asked)
+    mean, covariance = _posterior(_log_odds(confidence) - _sooner(logits.shape), correct, evidence.own, design)
+    items = _design(_parts(pool, pool), np.zeros(len(pool)))
+    odds = _log_odds(pool) + items @ mean
+    right = _logistic(odds)
+    value, slope = float(right.mean()), right * (1 - right)
+    along = slope @ items / max(float(slope.sum()), 1e-8)  # how a shift of each term moves the whole pool
+    spread = 1.96 * float(np.hypot(np.sqrt(along @ covariance @ along), RESIDUE))
+    chance = 1.96 * float(np.sqrt(slope.sum())) / len(pool)
+    low = max(value - float(np.hypot(value - _logistic(odds - spread).mean(), chance)), 0.0)
+    high = min(value + float(np.hypot(_logistic(odds + spread).mean() - value, chance)), 1.0)
     if high - low > WIDEST:
         return None
-    return Estimate(float(value.mean()), low, high, evidence.size)
+    worth = value * (1 - value) / max(((high - low) / (2 * 1.96)) ** 2, 1e-8)
+    return Estimate(value, low, high, worth)
+
+
+def _sooner(shape: tuple[int, ...]) -> float:
+    """How much lower the log-odds of answers are for having been judged by models that knew fewer of them."""
+    answers, label_count = shape
+    return SOONER_SHIFT + SPARSE_SHIFT * float(np.exp(-answers / label_count / SPARSE))
+
+
+def _parts(confidence: Float[np.ndarray, " rows"], pool: Float[np.ndarray, " items"]) -> Rows:
+    """The equal part of the pool, by confidence, into which each falls."""
+    edges = np.quantile(pool, np.arange(1, BINS) / BINS) if len(pool) else np.zeros(BINS - 1)
+    return np.searchsorted(edges, confidence, side="right")
+
+
+def _design(
+    part: Rows, asked: Bool[np.ndarray, " rows"] | Float[np.ndarray, " rows"]
+) -> Float[np.ndarray, "rows terms"]:
+    """Which shifts each row's log-odds have: the common one, its part's, and that of items that were asked."""
+    return np.column_stack([np.ones(len(part)), np.eye(BINS)[part], asked])
+
+
+def _posterior(
+    odds: Float[np.ndarray, " rows"],
+    correct: Bool[np.ndarray, " rows"],
+    weights: Float[np.ndarray, " rows"],
+    design: Float[np.ndarray, "rows terms"],
+) -> tuple[Float[np.ndarray, " terms"], Float[np.ndarray, "terms terms"]]:
+    """Mean and covariance of the shifts by Laplace's approximation."""
+    prior = np.array([0.0] * (BINS + 1) + [ASKED_SHIFT])
+    precision = np.array([SHIFT_SPREAD] + [PART_SPREAD] * BINS + [ASKED_SPREAD]) ** -2.0
+    found, curvature = prior, np.diag(precision)
+    for _ in range(50):
+        expected = _logistic(odds + design @ found)
+        slope = design.T @ (weights * (correct - expected)) - precision * (found - prior)
+        curvature = (design.T * (weights * expected * (1 - expected))) @ design + np.diag(precision)
+        step = np.linalg.solve(curvature, slope)
+        step /= max(float(np.abs(step).max()), 1.0)  # where all are sure and wrong a whole step would leap too far
+        found = found + step
+        if np.abs(step).max() < 1e-6:
+            break
+    return found, np.linalg.inv(curvature)
 
 
 def per_label(logits: Float[np.ndarray, "rows labels"], label_ids: Rows) -> list[LabelAccuracy]:

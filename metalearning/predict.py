@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 from metalearning.adapt import Adaptation
 from metalearning.calibration import Estimate, estimate_accuracy
@@ -70,10 +70,16 @@ def top(
     return np.take_along_axis(best, order, 1).astype(np.int32), np.take_along_axis(value, order, 1)
 
 
-def estimated_accuracy(adaptation: Adaptation, prediction: Prediction, unanswered: Rows) -> Estimate | None:
+def estimated_accuracy(
+    adaptation: Adaptation,
+    prediction: Prediction,
+    unanswered: Rows,
+    at_random: Bool[np.ndarray, " answers"] | None = None,
+) -> Estimate | None:
     """The accuracy of the suggestions for the `unanswered` rows, from held-out answers, or None.
 
-    See `calibration.estimate_accuracy` for how, for what the interval covers, and for when it can't be told.
+    `at_random` tells of each answer, in the order in which `adapt` got them, whether its item was drawn at random. See
+    `calibration.estimate_accuracy` for how, for what the interval covers, and for when it can't be told.
     """
     if adaptation.held_out is None or adaptation.evidence is None:
         return None
@@ -84,6 +90,7 @@ def estimated_accuracy(adaptation: Adaptation, prediction: Prediction, unanswere
         adaptation.evidence,
         adaptation.calibration,
         prediction.confidence[unanswered],
+        at_random,
     )
 
 

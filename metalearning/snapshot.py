@@ -38,6 +38,7 @@ def to_arrays(adaptation: Adaptation) -> dict[str, np.ndarray]:
         stored |= {
             "evidence_weights": adaptation.evidence.weights,
             "evidence_size": np.array(adaptation.evidence.size),
+            "evidence_own": adaptation.evidence.own,
         }
     if adaptation.held_out is not None:
         stored |= {
@@ -64,7 +65,7 @@ def from_arrays(stored: Arrays, config: Config | None = None, voices: Sequence[V
     )
     evidence = held_out = None
     if "evidence_weights" in stored:
-        evidence = Evidence(stored["evidence_weights"], float(stored["evidence_size"]))
+        evidence = Evidence(stored["evidence_weights"], float(stored["evidence_size"]), stored["evidence_own"])
     if "held_out_logits" in stored:
         held_out = HeldOut(
             answers,

@@ -101,6 +101,7 @@ def _lesson(
         columns=columns,
         label_count=len(labels),
         open_rows=_open_rows(project, known),
+        at_random=np.isin(rows, lessons.drawn_at_random(project)),
         mix=evaluation.mix(project),
         checkpoint=checkpoints.local_file(checkpoints.fitting(project)),
         earlier=inherited.of(project, labels, dimension),

@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from labeling import learner, pool, tasks
 from labeling.flow import adapting, answering, queueing, suggesting
-from labeling.models import Candidate, Item, Job, Label, Project, Role, Snapshot, User
+from labeling.models import Answer, Candidate, Item, Job, Label, Project, Role, Snapshot, User
 from tests import make
 
 pytestmark = pytest.mark.django_db
@@ -227,3 +227,18 @@ def test_random_items_are_a_fair_sample_of_what_is_open(project: Project, anna: 
     chi_squared = ((counts - expected) ** 2 / expected).sum()
     assert chi_squared < 85, "54 items: the 99.5 % quantile of chi squared with 53 degrees of freedom is 82"
     assert 0.33 < len(drawn) / (54 * 60) < 0.47
+
+
+def test_the_model_is_told_which_answers_were_drawn_at_random(
+    project: Project, anna: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer(project, anna, range(30))
+    Answer.objects.filter(project=project, item__row__lt=15).update(reason="random")
+    seen: list[learner.Lesson] = []
+    learn = learner.learn
+    monkeypatch.setattr(learner, "learn", lambda lesson: seen.append(lesson) or learn(lesson))
+    assert adapting.adapt(project=project) is not None
+    (lesson,) = seen
+    assert lesson.at_random is not None
+    assert sorted(lesson.rows[lesson.at_random]) == list(range(15))
+    assert sorted(lesson.rows[~lesson.at_random]) == list(range(15, 30))

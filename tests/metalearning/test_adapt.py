@@ -258,6 +258,7 @@ def test_an_adaptation_survives_storage() -> None:
     np.testing.assert_array_equal(matrix(read, pool), matrix(found, pool))
     assert read.evidence is not None
     assert read.evidence.size == found.evidence.size
+    np.testing.assert_array_equal(read.evidence.own, found.evidence.own)
 
 
 def test_the_baseline_is_plain_logistic_regression() -> None:

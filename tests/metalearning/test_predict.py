@@ -120,7 +120,7 @@ def test_accuracy_is_estimated_from_twenty_answers_on() -> None:
         assert estimated_accuracy(few, predict(few, pool), np.arange(answers, 600)) is None
     found = adapted(data, pool, 120)
     prediction, rest = predict(found, pool), np.arange(120, 600)
-    estimate = estimated_accuracy(found, prediction, rest)
+    estimate = estimated_accuracy(found, prediction, rest, np.ones(120, dtype=bool))
     assert estimate is not None
     assert estimate.low <= (prediction.label_id == data.label_ids)[rest].mean() <= estimate.high
     assert estimated_accuracy(found, prediction, rest[:0]) is None
