@@ -12,7 +12,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from metalearning.derivatives import last
 from metalearning.episodes import Episode, Examples
@@ -40,9 +39,10 @@ def adapt(params: Params, support: Examples, features: Features, *, rate: float,
     """
     hidden, weight, bias = features(params, support.inputs), params[HEAD_WEIGHT], params[HEAD_BIAS]
     if steps:
-        outputs, products = linear(hidden, weight, bias), hidden @ hidden.mT + 1  # 1 is the bias's share
+        outputs, products = linear(hidden, weight, bias), (hidden @ hidden.mT).add_(1)  # 1 is the bias's share
         whole: Tensor = _Pulls.apply(outputs, products, support.targets, rate, steps)
-        weight, bias = weight - rate * whole.mT @ hidden, bias - rate * whole.sum(-2)
+        weight = _less(weight, rate, whole.mT, hidden)
+        bias = torch.sub(bias, whole.sum(-2), alpha=rate)
     return body_of(params) | {HEAD_WEIGHT: weight, HEAD_BIAS: bias}
 
 
@@ -59,32 +59,42 @@ class _Pulls(torch.autograd.Function):
         items, width = outputs.shape[-2:]
         ctx.real = targets.is_floating_point()
         ctx.rate, ctx.share = rate, 2 / (items * width) if ctx.real else 1 / items
-        goal = targets if ctx.real else F.one_hot(targets, width).to(outputs.dtype)
-        predicted, pulls = [], []
+        goal = targets if ctx.real else torch.zeros_like(outputs).scatter_(-1, targets.unsqueeze(-1), 1)
+        predicted, pulls, whole = [], [], torch.zeros_like(outputs)
         for step in range(steps):
             predicted.append(outputs if ctx.real else outputs.softmax(-1))
-            pulls.append((predicted[-1] - goal).mul_(ctx.share))
+            pull = (predicted[-1] - goal).mul_(ctx.share)
+            whole += pull
             if step < steps - 1:
-                outputs = outputs - products @ pulls[-1] * rate
+                outputs = _less(outputs, rate, products, pull)
+                pulls += [pull] if ctx.needs_input_grad[1] else []  # only the products' derivative holds them
         ctx.save_for_backward(products, *predicted, *pulls)
-        return torch.stack(pulls).sum(0)
+        ctx.steps = steps
+        return whole
 
     @staticmethod
     @last
     def backward(ctx: Any, whole: Tensor) -> tuple[Tensor | None, ...]:
         products, *kept = ctx.saved_tensors
-        predicted, pulls = kept[: len(kept) // 2], kept[len(kept) // 2 :]
+        predicted, pulls = kept[: ctx.steps], kept[ctx.steps :]
         by_outputs, by_products = torch.zeros_like(whole), None
-        for number, (p, pull) in reversed(list(enumerate(zip(predicted, pulls, strict=True)))):
+        for number, p in reversed(list(enumerate(predicted))):
             cotangent = whole
-            if number < len(pulls) - 1:
-                cotangent = whole - products @ by_outputs * ctx.rate  # the products are symmetric
+            if number < ctx.steps - 1:
+                cotangent = _less(whole, ctx.rate, products, by_outputs)  # the products are symmetric
                 if ctx.needs_input_grad[1]:
-                    outer = by_outputs @ pull.mT * -ctx.rate
-                    by_products = outer if by_products is None else by_products.add_(outer)
-            cotangent = cotangent if ctx.real else p * (cotangent - (p * cotangent).sum(-1, keepdim=True))
+                    before = torch.zeros_like(products) if by_products is None else by_products
+                    by_products = _less(before, ctx.rate, by_outputs, pulls[number].mT)
+            if not ctx.real:  # p (cotangent - the sum of p cotangent)
+                cotangent = torch.ops.aten._softmax_backward_data(cotangent, p, -1, p.dtype)
             by_outputs = torch.add(by_outputs, cotangent, alpha=ctx.share)
         return by_outputs, by_products, None, None, None
+
+
+def _less(value: Tensor, rate: float, left: Tensor, right: Tensor) -> Tensor:
+    """value - rate left right, at once; of matrices, or of stacks of them."""
+    product = torch.addmm if left.dim() == 2 else torch.baddbmm
+    return product(value, left, right, alpha=-rate)
 
 
 def query_loss(theta: Params, episode: Episode, features: Features, *, rate: float, steps: int) -> Tensor:

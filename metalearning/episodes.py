@@ -11,8 +11,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-AT_ONCE = 8
-"""Episodes in a stack: more gain little speed, and all their graphs are in memory at once."""
+AT_ONCE = 2
+"""Episodes in a stack. All their graphs are in memory at once: stacks of eight are some two thirds faster again, and
+take four times as much."""
 
 
 class TooFewItems(ValueError):

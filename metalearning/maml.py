@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from metalearning.episodes import Episode, Examples
+from metalearning.inner import gradient
 from metalearning.networks import Features, Params, leaves, losses, predict, start
 from metalearning.outer import mean_gradient
 
@@ -21,9 +22,8 @@ def adapt(params: Params, support: Examples, features: Features, *, rate: float,
     each copy of the parameters gets the gradient of its own episode alone.
     """
     for _ in range(steps):
-        loss = losses(predict(params, support.inputs, features), support.targets).sum()
-        grads = torch.autograd.grad(loss, list(params.values()), create_graph=True, materialize_grads=True)
-        params = {name: value - rate * grad for (name, value), grad in zip(params.items(), grads, strict=True)}
+        grads = gradient(params, support, features)
+        params = {name: torch.sub(value, grads[name], alpha=rate) for name, value in params.items()}
     return params
 
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from metalearning.episodes import Episode, Examples
+from metalearning.inner import gradient
 from metalearning.networks import Features, Params, leaves, losses, predict, start
 from metalearning.outer import mean_gradient
 
@@ -30,9 +31,8 @@ def split(params: Params) -> tuple[Params, Params]:
 def adapt(params: Params, rates: Params, support: Examples, features: Features, *, steps: int) -> Params:
     """theta' after `steps` steps, still a function of theta and alpha (which must belong to a graph)."""
     for _ in range(steps):
-        loss = losses(predict(params, support.inputs, features), support.targets).sum()
-        grads = torch.autograd.grad(loss, list(params.values()), create_graph=True, materialize_grads=True)
-        params = {name: value - rates[name] * grad for (name, value), grad in zip(params.items(), grads, strict=True)}
+        grads = gradient(params, support, features)
+        params = {name: value - rates[name] * grads[name] for name, value in params.items()}
     return params
 
 

@@ -73,6 +73,8 @@ def body_of(params: Params) -> Params:
 
 def linear(inputs: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     """(..., items, width), (..., outputs, width), (..., outputs) -> (..., items, outputs)"""
+    if inputs.dim() == weight.dim() == 3:
+        return torch.baddbmm(bias.unsqueeze(-2), inputs, weight.mT)  # one pass, where matmul would take five
     return inputs @ weight.mT + bias.unsqueeze(-2)
 
 
@@ -89,9 +91,15 @@ def embeddings(params: Params, vectors: Tensor) -> Tensor:
 def mlp(params: Params, inputs: Tensor) -> Tensor:
     """Hidden layers `body.0`, `body.1`, ..., each followed by a ReLU."""
     hidden = inputs
-    for layer in range(sum(name.endswith(".weight") and name.startswith("body.") for name in params)):
-        hidden = linear(hidden, params[f"body.{layer}.weight"], params[f"body.{layer}.bias"]).relu()
+    for weight, bias in layer_names(params)[:-1]:
+        hidden = linear(hidden, params[weight], params[bias]).relu()
     return hidden
+
+
+def layer_names(params: Params) -> list[tuple[str, str]]:
+    """The names of weight and bias of an MLP's layers, from the inputs up; the last is the head."""
+    layers = sum(name.endswith(".weight") and name.startswith("body.") for name in params)
+    return [(f"body.{layer}.weight", f"body.{layer}.bias") for layer in range(layers)] + [(HEAD_WEIGHT, HEAD_BIAS)]
 
 
 def conv4(params: Params, images: Tensor, statistics: Statistics | None = None) -> Tensor:
@@ -174,8 +182,8 @@ def losses(outputs: Tensor, targets: Tensor) -> Tensor:
     """
     if targets.is_floating_point():
         return (outputs - targets).square().mean((-2, -1))
-    own = outputs.gather(-1, targets.unsqueeze(-1)).squeeze(-1)
-    return (outputs.logsumexp(-1) - own).mean(-1)
+    one_by_one = F.cross_entropy(outputs.flatten(0, -2), targets.flatten(), reduction="none")
+    return one_by_one.view(targets.shape).mean(-1)
 
 
 # Initial parameters -------------------------------------------------------------------------------------------------

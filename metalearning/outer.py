@@ -44,6 +44,7 @@ def mean_gradient(
             if grad is not None:  # ProtoNet's head is not used; its gradient is zero
                 grads[name] += grad
         value, whole = value + part.detach(), whole + episode.weight.sum()
+        del episode, part, found  # or they would stay until the next episode, its graph and its gradient are there
     return weighted(value, grads, whole)
 
 

@@ -322,7 +322,7 @@ def test_a_stack_gives_what_its_episodes_give_one_by_one(name: str, kind: str) -
     generator = torch.Generator().manual_seed(3)
     episodes = [vectors(generator, way) for way in (2, 3, 3, 2, 3)]
     episodes[3] = replace(episodes[3], weight=torch.tensor(2.0))
-    stacks, theta = stack_alike(episodes), theta_for(name, params)
+    stacks, theta = stack_alike(episodes, at_once=8), theta_for(name, params)
     assert [len(group.weight) for group in stacks] == [2, 3]
     assert [len(group.weight) for group in stack_alike(episodes, at_once=2)] == [2, 2, 1]
     run = partial(reptile.meta_grad, rate=RATE, steps=3) if name == "reptile" else partial(meta_grad, name, steps=3)
