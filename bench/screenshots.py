@@ -37,6 +37,7 @@ SHOTS: list[tuple[str, str, tuple[str, ...]]] = [
     ("label-keys", "/projects/{bank}/label", ("?",)),
     ("label-guidelines", "/projects/{bank}/label", ("g",)),
     ("review", "/projects/{bank}/review", ()),
+    ("certificate", "/projects/{digits}/certificates/1", ()),
     ("quality", "/projects/{bank}/quality", ()),
     ("doubts", "/projects/{bank}/quality/doubts", ("j",)),
     ("disagreements", "/projects/{bank}/disagreements", ()),
@@ -52,13 +53,14 @@ SHOTS: list[tuple[str, str, tuple[str, ...]]] = [
     ("signin", "/signin", ()),
 ]
 SET_UP = """
+from datetime import timedelta
 from pathlib import Path
 from django.core.management import call_command
 from django.db import transaction
 from django.utils import timezone
 from labeling import dispatch, tasks
-from labeling.flow import answering, ruling
-from labeling.models import Item, Job, Label, Project, Reference, User
+from labeling.flow import answering, auditing, ruling
+from labeling.models import Ask, Item, Job, Label, Lease, Project, Reference, User
 
 dispatch.send = lambda job: None if dispatch._held_back.get() else tasks.run(job)  # jobs run where they are started
 owner = make.user("admin", is_staff=True, is_superuser=True, first_name="Ada", last_name="Okafor")
@@ -88,6 +90,17 @@ for name, project in made.items():
                     seconds=2.0 + k % 5,
                 )
         tasks.run(Job.objects.filter(project=project, kind="adapt", state="queued").latest("pk").pk)
+# A certificate of the digits, audited by one of their annotators.
+certified = auditing.start(project=made["digits"], asker=owner, eps=0.1, second_share=0.0, now=timezone.now())
+while certified.state == "running" and (asked := Ask.objects.filter(project=made["digits"]).first()):
+    Lease.objects.create(
+        project=made["digits"], item=asked.item, holder=people[1], reason={{"code": "blind"}},
+        created_at=timezone.now(), expires_at=timezone.now() + timedelta(hours=1),
+    )
+    answering.submit(
+        project=made["digits"], item=asked.item, author=people[1], label=asked.item.reference.label, now=timezone.now()
+    )
+    certified = auditing.advance(certified, now=timezone.now())
 bank = made["bank"]
 for text, label in (("exchange rate", "Exchange rate"), ("top up", "Top up failed"), ("pin", "Change pin")):
     offered = bank.labels.filter(name=label).first()

@@ -11,7 +11,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_safe
 
 from labeling import certificates, reviewed, suggestions
-from labeling.models import Member, Project, Role, Snapshot
+from labeling.models import Certificate, Member, Project, Role, Snapshot
 from labeling.pages.gate import context, members
 from labeling.suggestions import Order, State
 
@@ -32,11 +32,17 @@ def review(request: HttpRequest, member: Member) -> HttpResponse:
         states=State.choices,
         orders=Order.choices,
         data=data,
-        certifying=any(one["state"] == "running" for one in data["certificates"]),
+        certifying=any(_waits(one) for one in data["certificates"]),
         strings=_strings(),
         keys=_keys(),
     )
     return render(request, "review.html", shown)
+
+
+def _waits(certificate: dict[str, Any]) -> bool:
+    """Whether something is to be seen to: audits are under way, or what passed has not been accepted."""
+    passed = certificate["state"] == Certificate.State.PASSED and not certificate["batch"]
+    return certificate["state"] == Certificate.State.RUNNING or passed
 
 
 def _data(member: Member, snapshot: Snapshot | None) -> dict[str, Any]:
@@ -137,6 +143,7 @@ def _strings() -> dict[str, str]:
         "not yet": _("Cannot be certified yet."),
         "candidates": _("Suggestions to certify"),
         "at best": _("Audits at best"),
+        "allowed": _("Audits allowed"),
         "likely": _("Audits, likely"),
         "chance": _("Chance that some are certified"),
         "expected items": _("Certified items, expected"),

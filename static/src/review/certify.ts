@@ -106,7 +106,16 @@ async function propose(event: Event): Promise<void> {
 
 function draw(proposal: Proposal): void {
   if (proposal.reason) {
-    told.replaceChildren(h("p", { class: "banner warn" }, h("span", {}, h("b", {}, t("not yet")), ` ${proposal.reason}`)));
+    const missing: [string, string][] = [
+      [t("candidates"), count(proposal.candidates)],
+      [t("at best"), count(proposal.at_best)],
+      [t("allowed"), count(proposal.budget)],
+      [t("expected wrong"), finePercent(proposal.expected_wrong)],
+    ];
+    told.replaceChildren(
+      h("p", { class: "banner warn" }, h("span", {}, h("b", {}, t("not yet")), ` ${proposal.reason}`)),
+      ...(proposal.candidates ? [described(missing)] : []),
+    );
     return;
   }
   const facts: [string, string][] = [
@@ -120,13 +129,16 @@ function draw(proposal: Proposal): void {
     [t("attempt"), count(proposal.attempt)],
   ];
   told.replaceChildren(
-    h("dl", { class: "claim-facts num" }, ...facts.map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value)))),
+    described(facts),
     h("p", { class: "small muted" }, t("forecast")),
     ...(proposal.self_audited ? [h("p", { class: "banner warn small" }, t("alone"))] : []),
   );
   start.hidden = false;
   start.focus();
 }
+
+const described = (facts: [string, string][]): HTMLElement =>
+  h("dl", { class: "claim-facts num" }, ...facts.map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value))));
 
 async function post<T>(path: string, body: unknown, busy: HTMLElement): Promise<T | null> {
   busy.setAttribute("aria-busy", "true");
