@@ -28,8 +28,10 @@ AROUND = 1_000
 """Unanswered items that stand for the pool while an encoder learns and is judged."""
 SURE = 0.8
 """Confidence from which an item's likeliest label serves as its answer while an encoder learns."""
+EACH = 3.0
+"""Such items of a label for each answer that the labels have on average..."""
 GUESSES = (4, 20)
-"""Such items of a label, at least and at most."""
+"""...and at least and at most."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,7 +107,7 @@ def around(rows: Rows, count: int) -> Rows:
 def learn(
     network: Network, start: Params, lesson: Lesson, which: Rows, ground: Ground, generator: np.random.Generator
 ) -> dict[str, Tensor]:
-    """The weights after the lesson's answers at the places `which`, and as many items again that hardly need one.
+    """The weights after the lesson's answers at the places `which`, and after items that hardly need one.
 
     Answers are asked where the recipe is unsure, so that they lie between the labels; items that it is sure of say
     where the labels are (self-training, Yarowsky 1995).
@@ -118,12 +120,12 @@ def learn(
 
 
 def sure(frozen: Recipe, generator: np.random.Generator) -> tuple[Rows, Int[np.ndarray, " items"]]:
-    """Unanswered items of whose label a recipe is sure, and the labels: of each label about as many as it has answers.
+    """Unanswered items of whose label a recipe is sure, and the labels: of each label about as many.
 
     Any of those, not the surest: these would all be alike.
     """
     answers, told = frozen.adaptation.answers, frozen.prediction
-    each = int(np.clip(np.ceil(len(answers) / frozen.adaptation.label_count), *GUESSES))
+    each = int(np.clip(EACH * len(answers) / frozen.adaptation.label_count, *GUESSES))
     candidates = np.setdiff1d(np.flatnonzero(told.confidence >= SURE), answers.rows)
     candidates = generator.permutation(candidates)
     chosen = [candidates[told.label_id[candidates] == label][:each] for label in range(frozen.adaptation.label_count)]

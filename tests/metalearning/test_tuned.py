@@ -124,7 +124,7 @@ def test_items_it_is_sure_of_are_unanswered_of_their_label_and_evenly_many() -> 
     assert places.min() >= 12
     assert len(np.unique(places)) == len(places)
     assert (guessed == truth[places]).all()
-    assert np.bincount(guessed, minlength=3).tolist() == [4, 4, 4]
+    assert np.bincount(guessed, minlength=3).tolist() == [12, 12, 12]
 
 
 def test_where_it_is_sure_of_nothing_the_answers_alone_are_learned_from() -> None:
