@@ -382,7 +382,7 @@ def _facts(lesson: Lesson, pool: Pool, adaptation: Adaptation, heard: rules.Rule
 def _estimates(lesson: Lesson, adaptation: Adaptation, prediction: predict.Prediction) -> dict[str, Any]:
     """How accurate the suggestions are likely to be on what is open; no key for what cannot be told.
 
-    "accuracy": of the suggestions for open items, from answers the model had not seen, weighed to stand for the pool.
+    "accuracy": of the suggestions for open items, from answers the model had not seen and how those differ from them.
     "labels" and "confusions": of the held-out answers as they came, which were the harder ones. Labels are columns.
     """
     held = adaptation.held_out

@@ -17,12 +17,18 @@ LOGISTIC_STRENGTH = 10.0
 
 
 def logistic_regression(
-    pool: Pool, rows: Rows, label_ids: Rows, label_count: int, *, strength: float = LOGISTIC_STRENGTH
+    pool: Pool,
+    rows: Rows,
+    label_ids: Rows,
+    label_count: int,
+    *,
+    strength: float = LOGISTIC_STRENGTH,
+    warm: Adaptation | None = None,
 ) -> Adaptation:
     """Multinomial logistic regression on the plain embeddings, like scikit-learn's at `C = strength`.
 
     An `Adaptation` like any other, so that predicting and ranking are the same code for both. Labels without answers
-    are never predicted, and without any answer nothing is.
+    are never predicted, and without any answer nothing is. `warm`, an earlier one of the same labels, saves iterations.
     """
     answers = Answers(np.asarray(rows), np.asarray(label_ids), np.ones(len(rows), dtype=np.float32))
     nothing = np.zeros((label_count, pool.x.shape[1]), dtype=np.float32)
@@ -33,8 +39,9 @@ def logistic_regression(
     if len(seen):
         column = np.searchsorted(seen, answers.label_ids)
         prior = empty[: len(seen)]
+        start = prior if warm is None else np.where(warm.experts.logistic == SILENT, 0, warm.experts.logistic)[seen]
         fitted[seen] = fit_linear(
-            pool.vectors(answers.rows), column, answers.weights, prior, strength=strength, iterations=100
+            pool.vectors(answers.rows), column, answers.weights, prior, strength=strength, iterations=100, warm=start
         )
     experts = Experts(pool.mean, empty, empty, fitted, empty)
     trust = np.array([0, 0, 1, 0], dtype=np.float32)

@@ -269,3 +269,12 @@ def test_the_baseline_is_plain_logistic_regression() -> None:
     prediction = predict(logistic_regression(pool, rows, data.label_ids[rows], 4), pool)
     assert set(prediction.label_id) == {0, 1, 2}
     assert (prediction.label_id == data.label_ids)[data.label_ids < 3].mean() > 0.9
+
+
+def test_the_baseline_started_from_an_earlier_one_is_the_same() -> None:
+    data = blobs(spread=1.0)
+    pool, rows = data.pool(), np.arange(40)
+    few = logistic_regression(pool, np.flatnonzero(data.label_ids < 3)[:12], data.label_ids[data.label_ids < 3][:12], 4)
+    cold = logistic_regression(pool, rows, data.label_ids[rows], 4)
+    warm = logistic_regression(pool, rows, data.label_ids[rows], 4, warm=few)
+    np.testing.assert_allclose(warm.head.logits(data.x), cold.head.logits(data.x), atol=5e-2)
