@@ -5,8 +5,8 @@
     python -m bench.recipe trust     calibration error, and how often the estimated accuracy's interval holds the truth
     python -m bench.recipe speed     CPU seconds of a round at 1,500, 100,000 and 1,000,000 items
 
-The data is looked for in ANNOTATOR_DEV_DATA (default: `shared/data` beside the repository). Vectors are kept in a
-folder for temporary files between runs.
+The data is looked for in ANNOTATOR_DEV_DATA (default: `shared/data` beside the repository). Vectors and graphs are kept
+in a folder for temporary files between runs.
 """
 
 from __future__ import annotations
