@@ -32,11 +32,10 @@ from labeling.models import (
     Status,
     User,
 )
-from labeling.models.lease import SENT_BACK
+from labeling.models.lease import SECOND, SENT_BACK
 
 SCORED = (Purpose.GOLD, Purpose.TRAINING)  # answers that say how well somebody answers, and label nothing
 BACK_FOR = timedelta(days=14)  # that an item waits for the one person it was sent back to
-SECOND = -500_000  # where items go that want another answer: before what the model ranks, behind what came back
 
 
 @dataclass(frozen=True)
@@ -300,7 +299,9 @@ def _want_another(project: Project, item: Item, lease: Lease | None) -> None:
     """
     if project.overlap > 1 and Item.objects.filter(pk=item.pk, status=Status.OPEN).exists():
         top, snapshot_id = (lease.top, lease.snapshot_id) if lease else ([], None)
-        known = {"project": project, "position": SECOND, "reason": {"code": "second"}}
+        # Spread by row: whoever looks for one that others have answered finds it wherever they begin to look.
+        place = SECOND[item.row * 2_654_435_761 % len(SECOND)]
+        known = {"project": project, "position": place, "reason": {"code": "second"}}
         Candidate.objects.update_or_create(item=item, defaults=known | {"top": top, "snapshot_id": snapshot_id})
 
 

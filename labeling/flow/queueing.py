@@ -30,9 +30,11 @@ from labeling.models import (
     Status,
     User,
 )
-from labeling.models.lease import SENT_BACK
+from labeling.models.lease import SECOND, SENT_BACK
 
 PINNED_QUEUE = 200  # items ranked anew by a snapshot that an admin went back to
+LOOKED_AT = 200  # candidates that want another answer, at each claim; most may be this person's own
+FIRST, LAST = -(2**31), 2**31 - 1  # positions that there can be
 FRONT = -1_000_000  # where items go that came back: before everything the model ranks
 
 
@@ -72,7 +74,7 @@ def claim(
                 return kept + lessons
         if share:
             return kept + _mixed(project, user, tab, missing, now, expires, chance, share)
-        taken = _from_queue(project, user, tab, missing, now, expires)
+        taken = _from_queue(project, user, tab, missing, now, expires, chance)
         if len(taken) < missing:
             taken += _from_anywhere(project, user, tab, missing - len(taken), now, expires, chance)
     return kept + taken
@@ -188,7 +190,7 @@ def _mixed(
         apart, blind = (chance.randrange(1000) < 1000 * share for _ in range(2))
         one = _from_asks(project, user, tab, now, expires, chance) if apart else []
         if not one:
-            one = _from_queue(project, user, tab, 1, now, expires)
+            one = _from_queue(project, user, tab, 1, now, expires, chance)
             one = one or _from_anywhere(project, user, tab, 1, now, expires, chance)
             if one and blind:
                 _blind(one[0])
@@ -274,9 +276,13 @@ def _was_blind(item: Item, user: User) -> bool:
     return last == asking.BLIND or Ask.objects.filter(item=item).exclude(not_for=user).exists()
 
 
-def _from_queue(project: Project, user: User, tab: str, count: int, now: datetime, expires: datetime) -> list[Lease]:
-    several = project.overlap > 1
-    found = _first_in_queue(project=project.pk, user=user.pk, now=now, count=count, several=several)
+def _from_queue(
+    project: Project, user: User, tab: str, count: int, now: datetime, expires: datetime, chance: Chance
+) -> list[Lease]:
+    if project.overlap > 1:
+        found = _first_of_several(project, user, count, now, chance)
+    else:
+        found = _first_in_queue(project=project.pk, user=user.pk, now=now, count=count)
     leases = _lease(
         [
             Lease(
@@ -292,6 +298,23 @@ def _from_queue(project: Project, user: User, tab: str, count: int, now: datetim
     return leases
 
 
+def _first_of_several(project: Project, user: User, count: int, now: datetime, chance: Chance) -> list[Candidate]:
+    """The first candidates that this person has not answered: what came back, what others answered, what is ranked.
+
+    Of those that others answered only `LOOKED_AT` from a random place on are looked at: whoever is far ahead of the
+    others would look through all their own answers each time. What is missed so comes at the next claim.
+    """
+    mine: dict[str, Any] = {"project": project.pk, "user": user.pk, "now": now}
+    start = SECOND[chance.randrange(len(SECOND))]
+    found = _first_between(**mine, first=FIRST, last=SECOND.start - 1, looked_at=None, count=count)
+    for first, last in ((start, SECOND.stop - 1), (SECOND.start, start - 1)):
+        if len(found) < count:
+            found += _first_between(**mine, first=first, last=last, looked_at=LOOKED_AT, count=count - len(found))
+    if len(found) < count:
+        found += _first_between(**mine, first=SECOND.stop, last=LAST, looked_at=None, count=count - len(found))
+    return found
+
+
 def _from_anywhere(
     project: Project, user: User, tab: str, count: int, now: datetime, expires: datetime, chance: Chance
 ) -> list[Lease]:
@@ -305,7 +328,7 @@ def _from_anywhere(
     while len(found) < count:
         start = chance.randrange(size)
         rest = items.exclude(pk__in=list(found)).order_by("row").select_for_update(skip_locked=True, of=("self",))
-        item = rest.filter(row__gte=start).first() or rest.first()
+        item = rest.filter(row__gte=start).first() or rest.filter(row__lt=start).first()
         if item is None:
             break
         found[item.pk] = item
@@ -376,11 +399,26 @@ def _held_longer(project: Any, holder: Any, tab: Any, now: Any, expires: Any) ->
 
 
 @prepared.rows(project=prepared.ID, user=prepared.ID, now=prepared.TIME)
-def _first_in_queue(project: Any, user: Any, now: Any, count: int, several: bool) -> QuerySet[Candidate]:
-    """Candidates that nobody else is taking at this moment, locked until the transaction ends."""
-    queue = _free(Candidate.objects.filter(project=project, item__status=Status.OPEN), "item_id", user, now, several)
-    locked = queue.select_for_update(skip_locked=True, of=("self",)).select_related("item", "snapshot")
-    return locked.order_by("position")[:count]
+def _first_in_queue(project: Any, user: Any, now: Any, count: int) -> QuerySet[Candidate]:
+    return _open(Candidate.objects.filter(project=project), user, now, several=False)[:count]
+
+
+@prepared.rows(project=prepared.ID, user=prepared.ID, now=prepared.TIME, first=prepared.ID, last=prepared.ID)
+def _first_between(
+    project: Any, user: Any, now: Any, first: Any, last: Any, looked_at: int | None, count: int
+) -> QuerySet[Candidate]:
+    """The same for items of several people, of those in these positions; only the first `looked_at` are looked at."""
+    queue = Candidate.objects.filter(project=project, position__gte=first, position__lte=last)
+    if looked_at:
+        queue = Candidate.objects.filter(pk__in=queue.order_by("position").values("pk")[:looked_at])
+    return _open(queue, user, now, several=True)[:count]
+
+
+def _open(queue: QuerySet[Candidate], user: Any, now: Any, *, several: bool) -> QuerySet[Candidate]:
+    """Candidates that nobody else is taking at this moment, locked until the transaction ends, in order."""
+    free = _free(queue.filter(item__status=Status.OPEN), "item_id", user, now, several)
+    locked = free.select_for_update(skip_locked=True, of=("self",)).select_related("item", "snapshot")
+    return locked.order_by("position")
 
 
 @prepared.deletion(candidates=prepared.ID)

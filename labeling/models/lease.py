@@ -7,6 +7,9 @@ from django.db import models
 SENT_BACK = "sent_back"
 """The reason of a lease that a reviewer made, and the tab of one that waits for its holder to come."""
 
+SECOND = range(-500_000, -100_000)
+"""Positions of candidates that want another answer: before what the model ranks, behind what came back."""
+
 
 class Candidate(models.Model):
     """An item in the queue. Lower positions are asked first.

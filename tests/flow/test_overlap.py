@@ -14,6 +14,7 @@ from django.utils import timezone
 from labeling import standing, weighing
 from labeling.flow import answering, exporting, judging, queueing
 from labeling.models import Answer, Candidate, Item, Label, Lease, Project, Purpose, Role, Skills, Status, User
+from labeling.models.lease import SECOND
 from tests import factories, make
 
 NOW = make.NOW
@@ -76,6 +77,23 @@ def test_who_answered_everything_gets_nothing_more_and_is_told_that_others_must(
         say(project, item, anna, "yes")
     assert claim(project, anna) == []
     assert queueing.for_others(project=project, user=anna) == 3
+
+
+def test_who_is_far_ahead_misses_nothing_though_few_of_their_own_answers_are_looked_at(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(queueing, "LOOKED_AT", 2)
+    project = several(2, items=30)
+    anna, bo = people(project, "anna", "bo")
+    for row in range(25):
+        say(project, item_of(project, row), anna, "yes")
+    say(project, item_of(project, 29), bo, "no")
+    assert all(SECOND.start <= at < SECOND.stop for at in Candidate.objects.values_list("position", flat=True))
+    [lease] = claim(project, bo, 1)  # what others answered comes first
+    assert lease.item.row < 25
+    assert lease.reason["code"] == "second"
+    assert {lease.item.row for lease in claim(project, anna, 30)} == set(range(25, 30))
+    assert {lease.item.row for lease in claim(project, bo, 40)} == set(range(25))
 
 
 def test_an_item_in_somebodys_hands_is_not_given_to_a_second_person_meanwhile() -> None:
