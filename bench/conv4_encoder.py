@@ -1,7 +1,7 @@
 """The encoder for drawings: trains its Conv-4 on Omniglot, and shows where it wins and where it does not.
 
     python -m bench.conv4_encoder train FILE    # four CPU minutes; FILE keeps the training and is gone on from
-    python -m bench.conv4_encoder show          # the figures in bench/README.md
+    python -m bench.conv4_encoder show          # the figures in bench/README.md; two CPU minutes
 
 Data: ANNOTATOR_DEV_DATA (default: shared/data beside the repository). The training is that of `python -m metalearning
 omniglot --iterations 5000 --jitter 1.0`, with the same split by alphabet; the batch norms' moments are then taken
@@ -36,7 +36,8 @@ from metalearning.networks import body_of, conv4, conv4_statistics
 
 OMNIGLOT = DATA / "images" / "omniglot_small_28.npz"
 CONFIG = omniglot.Config(iterations=5000, jitter=1.0, test_episodes=200)
-CHARACTERS = 40  # of the 106 unseen ones; bench.encoders takes as many
+CHARACTERS = 20  # of the 106 unseen ones, all drawings of each
+ITEMS = 400  # of every kind: the network for photos makes some 50 a CPU second
 
 
 def train(file: Path) -> None:
@@ -71,7 +72,7 @@ def train(file: Path) -> None:
 
 
 def show() -> None:
-    """Each candidate's few-shot accuracy, and what the evidence of 40 and 120 answers says, on five kinds of images."""
+    """Each candidate's few-shot accuracy, and what the evidence of 40 to 200 answers says, on five kinds of images."""
     for name, files, labels in _kinds():
         vectors = {}
         for encoder in evidence.CANDIDATES:
@@ -81,7 +82,7 @@ def show() -> None:
                 alone = vectors[encoder][:, : Conv4.learned]
                 report(name, "conv4 without the pixels beside it", unit(alone), labels)
         first = encoders.choose(files[:60], "image")
-        for answers in (40, 120):
+        for answers in (40, 80, 120, 200):
             chosen = _chosen(first, vectors, labels, answers)
             print(json.dumps({"data": name, "at first": first, "answers": answers, "chosen": chosen}), flush=True)
 
@@ -111,9 +112,9 @@ def _kinds() -> Any:
     large = [np.asarray(Image.fromarray(image).resize((90, 90), Image.Resampling.BICUBIC)) for image in images]
     yield "the same, 90 x 90", [png(image) for image in large], labels
     name, images, labels = next(iter(drawings_of()))
-    some = np.random.default_rng(0).permutation(len(images))[:1000]
+    some = np.random.default_rng(0).permutation(len(images))[:ITEMS]
     yield name, [png(images[place]) for place in some], labels[some]
-    yield "trashnet", *photos_of(200)
+    yield "trashnet", *photos_of(ITEMS)
 
 
 def _canvases(source: Source) -> torch.Tensor:

@@ -63,14 +63,14 @@ class _Pulls(torch.autograd.Function):
         predicted, pulls, whole = [], [], torch.zeros_like(outputs)
         for step in range(steps):
             predicted.append(outputs if ctx.real else outputs.softmax(-1))
-            pull = (predicted[-1] - goal).mul_(ctx.share)
+            pull = predicted[-1] - goal  # its share, c, comes with the rate, and once at the end
             whole += pull
             if step < steps - 1:
-                outputs = _less(outputs, rate, products, pull)
+                outputs = _less(outputs, rate * ctx.share, products, pull)
                 pulls += [pull] if ctx.needs_input_grad[1] else []  # only the products' derivative holds them
         ctx.save_for_backward(products, *predicted, *pulls)
         ctx.steps = steps
-        return whole
+        return whole.mul_(ctx.share)
 
     @staticmethod
     @last
@@ -84,10 +84,10 @@ class _Pulls(torch.autograd.Function):
                 cotangent = _less(whole, ctx.rate, products, by_outputs)  # the products are symmetric
                 if ctx.needs_input_grad[1]:
                     before = torch.zeros_like(products) if by_products is None else by_products
-                    by_products = _less(before, ctx.rate, by_outputs, pulls[number].mT)
+                    by_products = _less(before, ctx.rate * ctx.share, by_outputs, pulls[number].mT)
             if not ctx.real:  # p (cotangent - the sum of p cotangent)
                 cotangent = torch.ops.aten._softmax_backward_data(cotangent, p, -1, p.dtype)
-            by_outputs = torch.add(by_outputs, cotangent, alpha=ctx.share)
+            by_outputs.add_(cotangent, alpha=ctx.share)
         return by_outputs, by_products, None, None, None
 
 
