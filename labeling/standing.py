@@ -29,7 +29,7 @@ def restate(project_id: int, item_ids: Sequence[int]) -> None:
     project = Project.objects.get(pk=project_id)
     for some in _slices(item_ids):
         # Locked, and before the answers are read: of two who change an item at once, the second counts from the first.
-        locked = Item.objects.select_for_update().filter(pk__in=some).order_by("pk")
+        locked = Item.objects.select_for_update(no_key=True).filter(pk__in=some).order_by("pk")
         before: dict[int, Standing] = {pk: (status, label) for pk, status, label in locked.values_list(*STANDS)}
         after = derive(project, some)
         by_standing: dict[Standing, list[int]] = defaultdict(list)
@@ -89,7 +89,7 @@ def add_items(project_id: int, count: int, imported: int = 0) -> int:
 
     `imported` of them have a label from the file: they are inserted as IMPORTED with it, their answers beside them.
     """
-    tally = Tally.objects.select_for_update().get(project=project_id)
+    tally = Tally.objects.select_for_update(no_key=True).get(project=project_id)
     Tally.objects.filter(pk=tally.pk).update(items=F("items") + count, imported=F("imported") + imported)
     return tally.items
 

@@ -105,7 +105,7 @@ def decide(
         if known:
             return Submitted(known, created=False)
         # Locked, so that of two decisions at once the second takes the place of the first.
-        Item.objects.select_for_update().get(pk=item.pk)
+        Item.objects.select_for_update(no_key=True).get(pk=item.pk)
         _decisions(item).update(withdrawn_at=now, withdrawn_by=reviewer)
         answer = Answer.objects.create(
             project=project, item=item, author=reviewer, label=label, key=key, created_at=now,

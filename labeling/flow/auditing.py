@@ -280,7 +280,7 @@ def _why_not(plan: betting.Plan, told: betting.Forecast, budget: int, wrong: flo
 
 def _running(certificate: Certificate) -> Certificate | None:
     """The certificate, locked if it is still running: two workers decide one after the other, and once."""
-    locked = Certificate.objects.select_for_update(of=("self",)).select_related("project", "started_by")
+    locked = Certificate.objects.select_for_update(no_key=True, of=("self",)).select_related("project", "started_by")
     return locked.filter(pk=certificate.pk, state=State.RUNNING).first()
 
 

@@ -40,7 +40,7 @@ def ask_again(*, item: Item, reviewer: User, now: datetime) -> Item:
     Raises Conflict where the item has no answer.
     """
     with transaction.atomic():
-        item = Item.objects.select_for_update().select_related("project").get(pk=item.pk)
+        item = Item.objects.select_for_update(no_key=True).select_related("project").get(pk=item.pk)
         current = Answer.objects.filter(item=item, withdrawn_at=None)
         if not current.update(withdrawn_at=now, withdrawn_by=reviewer):
             raise Conflict(_("This item has no answer that could be asked again."))

@@ -162,7 +162,7 @@ def _store(job: Job, plan: Plan, some: Sequence[Read], now: datetime) -> None:
     project = job.project
     with transaction.atomic():
         # Held from the start: another import must not add the same content between our look and our insert.
-        Tally.objects.select_for_update().get(project=project)
+        Tally.objects.select_for_update(no_key=True).get(project=project)
         batch = _new_ones(project, some)
         labels, created = _labels(project, plan, batch)
         items = _add(project, batch, labels if plan.labels == "answers" else {}, now)

@@ -124,7 +124,7 @@ def remove(*, member: Member) -> None:
 def _keep_an_admin(member: Member) -> None:
     admins = Member.objects.filter(project=member.project_id, role=Role.ADMIN)
     # The lock keeps the last two admins from removing each other at the same time.
-    if list(admins.select_for_update().values_list("pk", flat=True)) == [member.pk]:
+    if list(admins.select_for_update(no_key=True).values_list("pk", flat=True)) == [member.pk]:
         raise Conflict(_("The project needs an admin. Make someone else an admin first."))
 
 

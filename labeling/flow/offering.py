@@ -56,7 +56,7 @@ def add(*, project: Project, labels: Iterable[NewLabel]) -> list[Label]:
     """Add labels after the ones that are there. Raises BadField, or Conflict where a name or key is taken."""
     new = list(labels)
     # The lock makes two people who add at once take different positions.
-    Project.objects.select_for_update().get(pk=project.pk)
+    Project.objects.select_for_update(no_key=True).get(pk=project.pk)
     taken = list(Label.objects.filter(project=project))
     if len(taken) + len(new) > MOST_LABELS:
         raise BadField("labels", _("A project has at most %(most)s labels.") % {"most": MOST_LABELS})

@@ -327,7 +327,11 @@ def _from_anywhere(
     found: dict[int, Item] = {}
     while len(found) < count:
         start = chance.randrange(size)
-        rest = items.exclude(pk__in=list(found)).order_by("row").select_for_update(skip_locked=True, of=("self",))
+        rest = (
+            items.exclude(pk__in=list(found))
+            .order_by("row")
+            .select_for_update(no_key=True, skip_locked=True, of=("self",))
+        )
         item = rest.filter(row__gte=start).first() or rest.filter(row__lt=start).first()
         if item is None:
             break
@@ -417,7 +421,7 @@ def _first_between(
 def _open(queue: QuerySet[Candidate], user: Any, now: Any, *, several: bool) -> QuerySet[Candidate]:
     """Candidates that nobody else is taking at this moment, locked until the transaction ends, in order."""
     free = _free(queue.filter(item__status=Status.OPEN), "item_id", user, now, several)
-    locked = free.select_for_update(skip_locked=True, of=("self",)).select_related("item", "snapshot")
+    locked = free.select_for_update(no_key=True, skip_locked=True, of=("self",)).select_related("item", "snapshot")
     return locked.order_by("position")
 
 
@@ -432,7 +436,7 @@ def _shown(leases: QuerySet[Lease]) -> QuerySet[Lease]:
 
 def _give_back(leases: QuerySet[Lease], now: datetime) -> int:
     with transaction.atomic():
-        held = list(leases.select_for_update(skip_locked=True).select_related("item"))
+        held = list(leases.select_for_update(no_key=True, skip_locked=True).select_related("item"))
         gone = [lease for lease in held if not _waits_on(lease, now)]
         asked = set(Ask.objects.filter(item__in=[lease.item_id for lease in gone]).values_list("item_id", flat=True))
         Candidate.objects.bulk_create(
