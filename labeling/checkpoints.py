@@ -39,8 +39,13 @@ def fitting(project: Project) -> Checkpoint | None:
     checkpoint = of(project)
     if checkpoint is None or not checkpoint.path or not blobs.exists(checkpoint.path):
         return None
-    fits = checkpoint.config.get("recipe") == RECIPE and project.encoder in checkpoint.config.get("serves", [])
+    fits = of_this_recipe(checkpoint) and project.encoder in checkpoint.config.get("serves", [])
     return checkpoint if fits else None
+
+
+def of_this_recipe(checkpoint: Checkpoint | None) -> bool:
+    """Whether its file decides what the recipe of today asks of it; no file, no decision."""
+    return checkpoint is not None and bool(checkpoint.path) and checkpoint.config.get("recipe") == RECIPE
 
 
 def local_file(checkpoint: Checkpoint | None) -> Path | None:
@@ -64,7 +69,8 @@ def keep(content: bytes, **facts: Any) -> Checkpoint:
 def register(now: datetime | None = None) -> None:
     """Make known the fixed weights and what came with the application; the newest of them is used.
 
-    A checkpoint that was trained or chosen here stays in use: an update of the application does not take it away.
+    A checkpoint that was trained here stays in use: an update of the application does not take it away, unless the
+    recipe has changed so that it is of no use any more.
     """
     now = now or timezone.now()
     shipped = Checkpoint.Origin.SHIPPED
@@ -76,7 +82,7 @@ def register(now: datetime | None = None) -> None:
             continue
         current = in_use()
         made = keep(content, name=file.stem, origin=shipped, created_at=now, **_card(file))
-        if current is None or current.origin != Checkpoint.Origin.SELF_TRAINED:
+        if current is None or current.origin != Checkpoint.Origin.SELF_TRAINED or not of_this_recipe(current):
             Checkpoint.objects.filter(pk=made.pk).update(chosen_at=now)
 
 

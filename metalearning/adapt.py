@@ -140,8 +140,7 @@ def adapt(
         smoothing=config.smoothing if warm is None else warm.smoothing,
         smoothing_chosen_at=_chosen_at(warm, voices, len(answers)),
         calibration=calibration.Calibration(
-            gate.temperature(judged)
-            or calibration.prior_temperature(len(answers), label_count, has_names=bool(vectors.any()))
+            calibration.prior_temperature(len(answers), label_count, has_names=bool(vectors.any()))
         ),
         held_out=None,
         evidence=None,

@@ -33,8 +33,14 @@ UNTRAINED = np.array([0.18, 0.31, 0.0, 0.57], dtype=np.float32)
 UNTRAINED_NAMELESS = np.array([0.0, 0.31, 0.0, 0.75], dtype=np.float32)
 
 
-RECIPE = 4
-"""Raised whenever experts or features change: a gate is of no use to others than those it was trained with."""
+RECIPE = 5
+"""Raised whenever experts, features or what a gate decides change: it is of no use to others than its own."""
+HEARD = (0, 1, 3)
+"""The experts whose weights a gate may change: those that the recipe trusts at all. Others need not be fitted."""
+READ = (0, 2, 3, 4, 5, 6, 7, 9)
+"""The features that a gate reads: shares and margins, which mean the same in a project of another kind or size."""
+REACH = 0.5
+"""How far a gate may move the logarithm of a weight before all are scaled back to the same sum."""
 
 
 def leaning(trust: Trust, share: float) -> Trust:
@@ -46,43 +52,44 @@ def leaning(trust: Trust, share: float) -> Trust:
 
 @dataclass(frozen=True)
 class Network:
-    """10 features -> tanh 16 -> softplus 5: the four experts' weights and the temperature.
+    """Features -> factors on the fixed weights of `HEARD`.
 
-    Several networks trained from different seeds lie behind one another; their outputs are averaged.
+    factor = exp(REACH tanh(W f + b)): with W = b = 0 the recipe is what it is untrained, and no project, however unlike
+    those it was trained on, can be led further away than `REACH`. Several networks lie behind one another; the mean of
+    their logarithms counts.
     """
 
-    hidden_weight: Float[np.ndarray, "members 16 10"]
-    hidden_bias: Float[np.ndarray, "members 16"]
-    output_weight: Float[np.ndarray, "members 5 16"]
-    output_bias: Float[np.ndarray, "members 5"]
+    weight: Float[np.ndarray, "members 3 8"]
+    bias: Float[np.ndarray, "members 3"]
 
-    def __call__(self, features: Features) -> Float[np.ndarray, " 5"]:
-        hidden = np.tanh(self.hidden_weight @ features + self.hidden_bias)
-        outputs = np.einsum("moh,mh->mo", self.output_weight, hidden) + self.output_bias
-        return np.logaddexp(0, outputs).mean(axis=0).astype(np.float32)
+    def __call__(self, features: Features) -> Float[np.ndarray, " 3"]:
+        moved = np.tanh(self.weight @ features[list(READ)] + self.bias).mean(axis=0)
+        return np.exp(np.float32(REACH) * moved).astype(np.float32)
 
 
 @dataclass(frozen=True)
 class Gate:
-    """Decides the weights of the four experts, and how far to believe them; untrained (`Gate()`) by fixed numbers."""
+    """Decides the weights of the four experts; untrained (`Gate()`) they are fixed numbers."""
 
     network: Network | None = None
 
     def trust(self, features: Features) -> Trust:
-        """The experts' weights. Without any name the first expert has nothing to say."""
-        if self.network is not None:
-            trust: Trust = self.network(features)[:4]
-            return trust
-        return UNTRAINED if features[-1] > 0 else UNTRAINED_NAMELESS
+        """The experts' weights. Without any name the first expert has nothing to say.
 
-    def temperature(self, features: Features) -> float | None:
-        """The temperature to expect before any held-out answer was seen; None if the gate has not learned one."""
-        return None if self.network is None else float(self.network(features)[4])
+        A trained gate shifts weight from one to another and leaves their sum, so that confidences and the neighbours'
+        share stay what the recipe's constants were found with.
+        """
+        fixed = UNTRAINED if features[-1] > 0 else UNTRAINED_NAMELESS
+        if self.network is None:
+            return fixed
+        trust = fixed.copy()
+        trust[list(HEARD)] *= self.network(features)
+        return trust * np.float32(fixed.sum() / trust.sum())
 
     @staticmethod
     def of(tensors: Mapping[str, np.ndarray]) -> Gate:
         """A trained gate from the tensors of `TENSORS`; raises `ValueError` naming one that is missing or misshapen."""
-        members = len(tensors["gate.hidden.weight"]) if "gate.hidden.weight" in tensors else 0
+        members = len(tensors["gate.weight"]) if "gate.weight" in tensors else 0
         return Gate(Network(*(_tensor(tensors, name, (members, *shape)) for name, shape in TENSORS.items())))
 
 
@@ -148,12 +155,7 @@ def _leave_one_out(
     return accuracies[0], accuracies[1]
 
 
-TENSORS = {
-    "gate.hidden.weight": (16, 10),
-    "gate.hidden.bias": (16,),
-    "gate.output.weight": (5, 16),
-    "gate.output.bias": (5,),
-}
+TENSORS = {"gate.weight": (len(HEARD), len(READ)), "gate.bias": (len(HEARD),)}
 """What a trained gate is stored as, each with a leading dimension for its members."""
 
 

@@ -74,9 +74,8 @@ class LabellingTask:
 
 
 def draw(sources: Sequence[TaskSource], sampling: Sampling, rng: np.random.Generator) -> LabellingTask:
-    """One task; sources with more labels are drawn more often (by the square root of their number)."""
-    chance = np.array([len(source.label_names) ** 0.5 for source in sources])
-    source = sources[int(rng.choice(len(sources), p=chance / chance.sum()))]
+    """One task, from each source as likely as from any other: what is learned must carry over to further kinds."""
+    source = sources[int(rng.integers(len(sources)))]
     pool, label_ids, names = _project(source, sampling, rng)
     label_count = int(label_ids.max()) + 1
     names = _spoilt(source, names, sampling, rng)

@@ -2,9 +2,9 @@
 
     sources -> labelling tasks -> what the experts say of each (recorded once) -> the gate, by Adam -> checkpoint
 
-The experts are fitted in closed form or by L-BFGS and stay as they are; only the gate of some 250 weights is learned,
-so that a thousand tasks cost minutes. Everything is written to a folder as it goes: a training that was killed goes on
-where it stopped and ends with the same numbers.
+The experts are fitted in closed form or by L-BFGS and stay as they are; only the gate of 27 weights is learned, on what
+the project is told in the end, after its neighbours were asked, so that a thousand tasks cost minutes. Everything is
+written to a folder as it goes: a training that was killed goes on where it stopped and ends with the same numbers.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from typing import Any
 
 import numpy as np
 import torch
+from jaxtyping import Bool, Float
 from torch import Tensor
-from torch.nn import functional as F
 
 from metalearning import gate as gates
-from metalearning import recorded
+from metalearning import recorded, replay
 from metalearning.adapt import adapt
 from metalearning.calibration import expected_calibration_error
 from metalearning.checkpoint import Checkpoint, content_hash, load, save
@@ -32,19 +32,16 @@ from metalearning.labelling import (
     Sampling,
     answered_by_margin,
     answered_evenly,
-    draw,
     whole,
 )
 from metalearning.networks import Params
 from metalearning.predict import predict
-from metalearning.recorded import Record
+from metalearning.replay import Replay
 from metalearning.sources import TaskSource, refuse_overlap
 from metalearning.vectors import Rows
 
 Progress = Callable[[str, int, int], None]
 """Called with what is being done, how much of it is done, and how much there is."""
-CHUNK = 50
-"""Tasks recorded between two writes."""
 
 
 class FolderInUse(ValueError):
@@ -55,17 +52,21 @@ class FolderInUse(ValueError):
 class Config:
     """All that decides a training beside the data. Printed in full, and kept in the checkpoint's card."""
 
-    tasks: int = 1000
-    validation_tasks: int = 300
-    epochs: int = 40
-    patience: int = 6
+    tasks: int = 40
+    """Of each source, so that what is learned carries over to further kinds."""
+    validation_tasks: int = 10
+    """Of each source."""
+    epochs: int = 6
+    patience: int = 3
     """Epochs without a better validation loss after which a member is done."""
-    batch: int = 20
-    rate: float = 3e-3
+    batch: int = 16
+    rate: float = 0.02
     pull: float = 1e-3
-    """Penalty on the squared distance from the start, which is the untrained gate or an earlier one."""
-    members: int = 3
-    """Networks trained from different seeds and averaged."""
+    """Penalty on the squared distance from the start, which is the fixed weights or an earlier gate."""
+    blur: float = 0.1
+    """Standard deviation of the noise on the features while training, so that nothing hangs on their details."""
+    members: int = 1
+    """Networks that see the tasks in different orders and with different noise, averaged."""
     queries: int = 200
     """Unanswered items of each task on which the gate is judged."""
     seed: int = 0
@@ -97,12 +98,14 @@ def metatrain(
     kept: Sequence[TaskSource] = (),
     name: str = "gate",
     serves: Sequence[str] = (),
+    records: Path | None = None,
     progress: Progress | None = None,
 ) -> Checkpoint:
     """Train a gate on tasks from `sources`, stop early by tasks from `validation`; write all of it into `folder`.
 
     `start`: an earlier checkpoint to go on from. `kept`: sources that must not be trained on, such as tests.
-    `serves`: encoders for which the checkpoint may be used, those of the sources if empty. The folder then holds
+    `serves`: encoders for which the checkpoint may be used, those of the sources if empty. `records`: where
+    recorded tasks are kept, for several trainings that share sources; the folder if None. The folder then holds
     `config.json`, `curves.jsonl` (a line per member and epoch) and `checkpoint.safetensors`; started again with the
     same arguments, it goes on where it was.
 
@@ -115,8 +118,8 @@ def metatrain(
     card = _card(sources, validation, config, start, name, serves)
     _claim(folder, card)
     tell = progress or (lambda what, done, total: None)
-    seen = _records(sources, config, config.tasks, folder, "training", tell)
-    unseen = _records(validation, config, config.validation_tasks, folder, "validation", tell)
+    seen = _records(sources, config, config.tasks, records or folder, "training", tell)
+    unseen = _records(validation, config, config.validation_tasks, records or folder, "validation", tell)
     begin = _start(start, config)
     trained = [_member(number, begin, seen, unseen, config, folder, tell) for number in range(config.members)]
     params = {key: torch.stack([member[key] for member in trained]) for key in gates.TENSORS}
@@ -137,30 +140,47 @@ def evaluate(
 ) -> list[TaskResult]:
     """How the recipe does on a source it was not trained on, with the checkpoint's gate or (None) the untrained one.
 
-    The source becomes one project of at most `most` items. Each draw gives `shots` random answers of each label, and
-    `by_margin` answers as the untrained recipe asks for them. Equal arguments give equal tasks, so that the results of
-    two checkpoints can be compared pair by pair. Draws that leave less than a tenth of the items open are left out.
+    See `answered` for the tasks. Equal arguments give equal tasks, so that the results of two checkpoints can be
+    compared pair by pair.
     """
     gate = checkpoint.gate if checkpoint else Gate()
+    tasks = answered(source, shots=shots, by_margin=by_margin, draws=draws, most=most, seed=seed)
     results = []
+    for number, count, task in tasks:
+        right, confidence = judged(task, gate, seed)
+        error = expected_calibration_error(confidence, right)
+        results.append(TaskResult(task.manner, count, number, float(right.mean()), error))
+    return results
+
+
+def answered(
+    source: TaskSource, *, shots: Sequence[int], by_margin: Sequence[int], draws: int, most: int, seed: int
+) -> Iterator[tuple[int, int, LabellingTask]]:
+    """The source as one project of at most `most` items: the draw, how many answers, and the task so far answered.
+
+    Each draw gives `shots` random answers of each label, and `by_margin` answers as the untrained recipe asks for them.
+    Draws that leave less than a tenth of the items open are left out.
+    """
     for number in range(draws):
         rng = np.random.default_rng([seed, number])
         rows = np.sort(rng.permutation(len(source))[:most])
         project = whole(source.part(rows))
-        asked = [("balanced", count, answered_evenly(project, count, rng)) for count in shots]
-        asked += [("margin", count, answered_by_margin(project, count, rng)) for count in by_margin]
-        for manner, count, task in asked:
+        asked = [(count, answered_evenly(project, count, rng)) for count in shots]
+        asked += [(count, answered_by_margin(project, count, rng)) for count in by_margin]
+        for count, task in asked:
             if len(task.rows) < 0.9 * len(task.pool):
-                results.append(TaskResult(manner, count, number, *_judged(task, gate, seed)))
-    return results
+                yield number, count, task
 
 
-def _judged(task: LabellingTask, gate: Gate, seed: int) -> tuple[float, float]:
+def judged(
+    task: LabellingTask, gate: Gate, seed: int = 0
+) -> tuple[Bool[np.ndarray, " items"], Float[np.ndarray, " items"]]:
+    """Of the open items: whether the recipe with this gate suggests what is right, and how sure it is of it."""
     generator = np.random.default_rng(seed)
     found = adapt(task.pool, task.names, task.rows, task.answers, task.label_count, generator=generator, gate=gate)
     prediction = predict(found, task.pool)
     right = (prediction.label_id == task.label_ids)[task.open_rows]
-    return float(right.mean()), expected_calibration_error(prediction.confidence[task.open_rows], right)
+    return right, prediction.confidence[task.open_rows]
 
 
 # What is written down -----------------------------------------------------------------------------------------------
@@ -201,26 +221,15 @@ def _claim(folder: Path, card: Mapping[str, Any]) -> None:
 
 def _records(
     sources: Sequence[TaskSource], config: Config, count: int, folder: Path, what: str, tell: Progress
-) -> list[Record]:
-    """`count` recorded tasks, a chunk at a time; chunks that are already there are read."""
-    records: list[Record] = []
-    for number, first in enumerate(range(0, count, CHUNK)):
-        path = folder / f"{what}-{number:04d}.npz"
-        if not path.exists():
-            places = range(first, min(first + CHUNK, count))
-            recorded.save(path, [_drawn(sources, config, what, place) for place in places])
-        records += recorded.load(path)
-        tell(f"drawing {what} tasks", min(first + CHUNK, count), count)
+) -> list[Replay]:
+    """`count` recorded tasks of each source; those that are in the folder already are read."""
+    records: list[Replay] = []
+    for number, source in enumerate(sources):
+        tell(f"drawing {what} tasks", number * count, len(sources) * count)
+        found = recorded.of_source(source, count, config.sampling, config.queries, config.seed, folder)
+        records += map(Replay.of, found)
+    tell(f"drawing {what} tasks", len(records), len(records))
     return records
-
-
-def _drawn(sources: Sequence[TaskSource], config: Config, what: str, place: int) -> Record:
-    """The task of this number, whatever was drawn before; one without anything to judge by is drawn again."""
-    rng = np.random.default_rng([config.seed, what == "training", place])
-    while True:
-        found = recorded.record(draw(sources, config.sampling, rng), config.queries, rng)
-        if found is not None:
-            return found
 
 
 def _write(path: Path, text: str) -> None:
@@ -233,46 +242,31 @@ def _write(path: Path, text: str) -> None:
 
 
 def _start(checkpoint: Checkpoint | None, config: Config) -> list[Params]:
-    """Where each member starts: at the earlier gate, or where every project gets the untrained weights."""
+    """Where each member starts: at the earlier gate, or where every project gets the fixed weights."""
     if checkpoint is not None:
         earlier = checkpoint.gate.network  # refuses tensors that are no gate
-        count = len(earlier.hidden_bias) if earlier else 1
+        count = len(earlier.bias) if earlier else 1
         return [
             {key: checkpoint.params[key][k % count].clone() for key in gates.TENSORS} for k in range(config.members)
         ]
-    return [_fresh(torch.Generator().manual_seed(1000 * config.seed + number)) for number in range(config.members)]
-
-
-def _fresh(generator: torch.Generator) -> Params:
-    """Small random weights behind the untrained outputs; those are at least 0.02, or nothing could be learned."""
-    outputs = torch.tensor([*np.maximum(gates.UNTRAINED, 0.02).tolist(), 1.0])
-    width, inputs = gates.TENSORS["gate.hidden.weight"]
-    return {
-        "gate.hidden.weight": torch.randn(width, inputs, generator=generator) / inputs**0.5,
-        "gate.hidden.bias": torch.zeros(width),
-        "gate.output.weight": 0.03 * torch.randn(len(outputs), width, generator=generator),
-        "gate.output.bias": torch.log(torch.expm1(outputs)),  # softplus of it is `outputs`
-    }
+    return [{key: torch.zeros(shape) for key, shape in gates.TENSORS.items()} for _ in range(config.members)]
 
 
 def outputs(params: Params, features: Tensor) -> Tensor:
-    """Four weights and a temperature, as `gate.Network` computes them for one member; (5,)."""
-    hidden = torch.tanh(params["gate.hidden.weight"] @ features + params["gate.hidden.bias"])
-    return F.softplus(params["gate.output.weight"] @ hidden + params["gate.output.bias"])
+    """By how much the logarithms of the weights move, as `gate.Network` has it; (3,)."""
+    read = features[list(gates.READ)]
+    return gates.REACH * torch.tanh(params["gate.weight"] @ read + params["gate.bias"])
 
 
-def loss(given: Tensor, one: Record) -> Tensor:
-    """Cross-entropy of the open items under the weights and the temperature `given`, the neighbours' share included."""
-    weights = torch.cat([given[:4], torch.ones(1)])
-    logits = torch.einsum("e,eil->il", weights, torch.from_numpy(one.opinions).float()) / given[4]
-    return F.cross_entropy(logits, torch.from_numpy(one.label_ids))
-
-
-def mean_loss(params: Params, records: Sequence[Record]) -> float:
+def mean_loss(params: Params, records: Sequence[Replay]) -> float:
     """Of one member over all records, without gradients."""
     with torch.no_grad():
-        total = sum(float(loss(outputs(params, torch.from_numpy(one.features)), one)) for one in records)
+        total = sum(float(replay.loss(outputs(params, _features(one)), one)) for one in records)
     return total / max(len(records), 1)
+
+
+def _features(one: Replay) -> Tensor:
+    return torch.from_numpy(one.record.features)
 
 
 # The loop -----------------------------------------------------------------------------------------------------------
@@ -296,8 +290,8 @@ class _State:
 def _member(
     number: int,
     begin: Sequence[Params],
-    seen: Sequence[Record],
-    unseen: Sequence[Record],
+    seen: Sequence[Replay],
+    unseen: Sequence[Replay],
     config: Config,
     folder: Path,
     tell: Progress,
@@ -308,8 +302,9 @@ def _member(
     curves = _Curves(folder / "curves.jsonl", number, state.epoch)
     while state.epoch < config.epochs and state.epoch - state.best_epoch < config.patience:
         state.epoch += 1
-        order = np.random.default_rng([config.seed, number, state.epoch]).permutation(len(seen))
-        training = [_step(state, begin[number], [seen[k] for k in batch], config) for batch in _batches(order, config)]
+        rng = np.random.default_rng([config.seed, number, state.epoch])
+        order = rng.permutation(len(seen))
+        training = [_step(state, begin[number], [seen[k] for k in b], config, rng) for b in _batches(order, config)]
         validation = mean_loss(state.params, unseen)
         if validation < state.best_loss:
             state.best_loss, state.best_epoch = validation, state.epoch
@@ -320,10 +315,14 @@ def _member(
     return state.best
 
 
-def _step(state: _State, begin: Params, batch: Sequence[Record], config: Config) -> float:
+def _step(state: _State, begin: Params, batch: Sequence[Replay], config: Config, rng: np.random.Generator) -> float:
     """One step of Adam on the mean loss of a batch and the pull to the start; returns the loss without the pull."""
     leaves = {key: value.detach().requires_grad_() for key, value in state.params.items()}
-    data = torch.stack([loss(outputs(leaves, torch.from_numpy(one.features)), one) for one in batch]).mean()
+    losses = []
+    for one in batch:
+        noise = config.blur * rng.standard_normal(len(one.record.features), dtype=np.float32)
+        losses.append(replay.loss(outputs(leaves, _features(one) + torch.from_numpy(noise)), one))
+    data = torch.stack(losses).mean()
     away = torch.stack([(leaves[key] - begin[key]).square().sum() for key in leaves]).sum()
     gradients = torch.autograd.grad(data + config.pull * away, list(leaves.values()))
     state.steps += 1
@@ -341,7 +340,7 @@ def _batches(order: Rows, config: Config) -> Iterator[Rows]:
         yield order[first : first + config.batch]
 
 
-def _resumed(path: Path, begin: Params, unseen: Sequence[Record]) -> _State:
+def _resumed(path: Path, begin: Params, unseen: Sequence[Replay]) -> _State:
     """Where the member was; at first the start is the best there is, so that no training ends worse than it began."""
     zeros = {key: torch.zeros_like(value) for key, value in begin.items()}
     if not path.exists():
@@ -378,19 +377,15 @@ class _Curves:
             file.write(json.dumps(line) + "\n")
 
 
-def _figures(params: Params, seen: Sequence[Record], unseen: Sequence[Record]) -> dict[str, float]:
+def _figures(params: Params, seen: Sequence[Replay], unseen: Sequence[Replay]) -> dict[str, float]:
     """Mean losses of the finished gate, and of the untrained one, on what it was trained on and on validation."""
-    trained = Gate.of({name: value.numpy() for name, value in params.items()})
+    members = [{key: value[k] for key, value in params.items()} for k in range(len(params["gate.bias"]))]
     figures = {}
     for what, records in (("training", seen), ("validation", unseen)):
-        figures[f"{what} loss"] = _gate_loss(trained, records)
-        figures[f"{what} loss, untrained"] = _gate_loss(Gate(), records)
+        losses = []
+        with torch.no_grad():
+            for one in records:
+                moved = torch.stack([outputs(member, _features(one)) for member in members]).mean(0)
+                losses.append([float(replay.loss(given, one)) for given in (moved, torch.zeros_like(moved))])
+        figures[f"{what} loss"], figures[f"{what} loss, untrained"] = np.mean(losses, axis=0).round(5).tolist()
     return figures
-
-
-def _gate_loss(gate: Gate, records: Sequence[Record]) -> float:
-    losses = []
-    for one in records:
-        given = torch.tensor([*gate.trust(one.features).tolist(), gate.temperature(one.features) or 1.0])
-        losses.append(float(loss(given, one)))
-    return round(float(np.mean(losses)), 5)

@@ -31,11 +31,7 @@ class TooFewProjects(ValueError):
 class Plan:
     """What decides a trial beside the projects."""
 
-    training: Config = field(
-        default_factory=lambda: Config(
-            tasks=300, validation_tasks=100, epochs=25, members=2, sampling=Sampling(items=(200, 1000))
-        )
-    )
+    training: Config = field(default_factory=lambda: Config(sampling=Sampling(items=(200, 1000))))
     shots: tuple[int, ...] = (1, 2, 3, 5, 10)
     by_margin: tuple[int, ...] = (50,)
     draws: int = 4
@@ -108,23 +104,27 @@ def run(
         tell(place, len(chosen) + 1)
         others = [without(one, [source]) for one in chosen if one is not source]
         rest = [one for one in others if usable(one)]  # of copies nothing is left
-        trained = _train(rest, current, plan, folder / f"without-{place}", name) if rest else current
+        trained = _train(rest, current, plan, folder, f"without-{place}", name) if rest else current
         fitting = current if current is not None and current.fits(source.encoder) else None
         before, after = _accuracies(fitting, source, plan), _accuracies(trained, source, plan)
         kept_out.append(KeptOut(source.name, before, after))
     tell(len(chosen), len(chosen) + 1)
-    checkpoint = _train(chosen, current, plan, folder / "all", name)
+    checkpoint = _train(chosen, current, plan, folder, "all", name)
     gain = over_groups([one.gains for one in kept_out], np.random.default_rng(plan.training.seed))
     return Verdict(checkpoint, tuple(kept_out), gain)
 
 
 def _train(
-    sources: Sequence[TaskSource], current: Checkpoint | None, plan: Plan, folder: Path, name: str
+    sources: Sequence[TaskSource], current: Checkpoint | None, plan: Plan, folder: Path, part: str, name: str
 ) -> Checkpoint:
     parts = [halves(source) for source in sources]
     serves = sorted({*(current.card.get("serves", ()) if current else ()), *(source.encoder for source in sources)})
     training, validation = ([part[side] for part in parts] for side in (0, 1))
-    return metatrain(training, validation, plan.training, current, folder, name=name, serves=serves)
+    tasks = folder / "tasks"  # shared by the trainings: a source's tasks are the same in all of them
+    tasks.mkdir(parents=True, exist_ok=True)
+    return metatrain(
+        training, validation, plan.training, current, folder / part, name=name, serves=serves, records=tasks
+    )
 
 
 def _accuracies(checkpoint: Checkpoint | None, source: TaskSource, plan: Plan) -> Float[np.ndarray, " draws"]:

@@ -69,7 +69,7 @@ def run(job: Job, progress: Any) -> Checkpoint:
     projects = list(Project.objects.filter(contributes=True).order_by("pk"))
     sources = {project.pk: source for project in projects if (source := read(project)) is not None}
     current = checkpoints.in_use()
-    begun = checkpoints.local_file(current)
+    begun = checkpoints.local_file(current) if checkpoints.of_this_recipe(current) else None
     folder = Path(settings.ANNOTATOR_CACHE_DIR) / "improving" / str(job.pk)
     try:
         verdict = trial.run(

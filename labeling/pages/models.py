@@ -57,6 +57,8 @@ def _page(request: HttpRequest, member: Member, status: int = 200) -> HttpRespon
         told=told,
         evidence=_evidence(project),
         checkpoints=[_checkpoint_shown(one) for one in listed],
+        wanted=checkpoints.of(project),
+        fitting=checkpoints.fitting(project),
         ready=[one for one in listed if one["state"] == Checkpoint.State.READY],
         comparisons=_comparisons(project, {one["id"]: one["name"] for one in listed}),
         improvement=Job.objects.filter(project=project, kind=Job.Kind.IMPROVE).order_by("-pk").first(),

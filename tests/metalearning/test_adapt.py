@@ -105,12 +105,12 @@ def test_the_recipe_by_hand() -> None:
 
 def test_a_trained_gate_is_asked() -> None:
     tensors = {name: np.zeros((1, *shape), np.float32) for name, shape in TENSORS.items()}
-    tensors["gate.output.bias"][0] = [1, 2, 3, 4, 0.5]
+    tensors["gate.bias"][0] = [1, -2, 0.5]
     data = blobs()
-    found = adapted(data, data.pool(), np.arange(9), gate=Gate.of(tensors))
-    np.testing.assert_allclose(found.trust, np.log1p(np.exp([1, 2, 3, 4])), rtol=1e-5)
-    assert found.calibration.temperature == pytest.approx(np.log1p(np.exp(0.5)))
-    assert found.experts.logistic.any()
+    untrained, found = (adapted(data, data.pool(), np.arange(9), gate=gate) for gate in (Gate(), Gate.of(tensors)))
+    factors = np.exp(0.5 * np.tanh([1, -2, 0, 0.5]))
+    moved = untrained.trust * factors
+    np.testing.assert_allclose(found.trust, moved * untrained.trust.sum() / moved.sum(), rtol=1e-5)
     expected = softmax(np.einsum("e,eic->ic", found.trust, found.experts.logits(data.x)))
     np.testing.assert_allclose(softmax(found.head.logits(data.x)), expected, atol=1e-4)
 

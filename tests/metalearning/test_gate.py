@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from metalearning import gate
 from tests.metalearning.blobs import blobs, unit
@@ -20,7 +22,6 @@ def test_without_training_the_weights_are_fixed() -> None:
     np.testing.assert_array_equal(gate.Gate().trust(named), gate.UNTRAINED)
     np.testing.assert_array_equal(gate.Gate().trust(nameless), gate.UNTRAINED_NAMELESS)
     assert gate.Gate().trust(nameless)[0] == 0
-    assert gate.Gate().temperature(named) is None
 
 
 def test_leaning_moves_trust_to_the_proximal_head_and_loses_none() -> None:
@@ -31,29 +32,42 @@ def test_leaning_moves_trust_to_the_proximal_head_and_loses_none() -> None:
         np.testing.assert_allclose(leant[:3], (1 - share) * gate.UNTRAINED[:3], atol=1e-6)
 
 
-def test_the_network_is_two_torch_layers_averaged_over_its_members() -> None:
+def test_a_network_moves_the_fixed_weights_by_bounded_factors_averaged_over_its_members() -> None:
     tensors, features = some_tensors(members=3), np.linspace(-1, 1, 10).astype(np.float32)
     theirs = []
     for member in range(3):
-        hidden, output = torch.nn.Linear(10, 16), torch.nn.Linear(16, 5)
+        layer = torch.nn.Linear(8, 3)
         with torch.no_grad():
-            hidden.weight.copy_(torch.from_numpy(tensors["gate.hidden.weight"][member]))
-            hidden.bias.copy_(torch.from_numpy(tensors["gate.hidden.bias"][member]))
-            output.weight.copy_(torch.from_numpy(tensors["gate.output.weight"][member]))
-            output.bias.copy_(torch.from_numpy(tensors["gate.output.bias"][member]))
-            found = torch.nn.functional.softplus(output(torch.tanh(hidden(torch.from_numpy(features)))))
-        theirs.append(found.numpy())
+            layer.weight.copy_(torch.from_numpy(tensors["gate.weight"][member]))
+            layer.bias.copy_(torch.from_numpy(tensors["gate.bias"][member]))
+            moved = torch.tanh(layer(torch.from_numpy(features[[0, 2, 3, 4, 5, 6, 7, 9]])))
+        theirs.append(moved.numpy())
+    factors = np.exp(0.5 * np.mean(theirs, axis=0))
     ours = gate.Gate.of(tensors)
-    np.testing.assert_allclose(ours.trust(features), np.mean(theirs, axis=0)[:4], atol=1e-5)
-    assert ours.temperature(features) == pytest.approx(np.mean(theirs, axis=0)[4], abs=1e-5)
+    moved = gate.UNTRAINED[[0, 1, 3]] * factors
+    expected = moved * gate.UNTRAINED.sum() / moved.sum()
+    np.testing.assert_allclose(ours.trust(features)[[0, 1, 3]], expected, atol=1e-5)
+    assert ours.trust(features)[2] == 0, "what nobody listens to is not fitted"
+
+
+@given(st.lists(st.floats(-100, 100, width=32), min_size=10, max_size=10), st.integers(0, 100))
+def test_no_project_is_led_further_than_the_reach(features: list[float], seed: int) -> None:
+    found = gate.Gate.of(some_tensors(members=2, seed=seed))
+    given = np.array(features, dtype=np.float32)
+    fixed = gate.Gate().trust(given)
+    heard = fixed > 0
+    ratios = found.trust(given)[heard] / fixed[heard]
+    assert np.abs(np.log(ratios[:, None] / ratios)).max() <= 2 * gate.REACH + 1e-4
+    np.testing.assert_array_equal(found.trust(given)[~heard], 0)
+    assert found.trust(given).sum() == pytest.approx(fixed.sum(), abs=1e-5)
 
 
 def test_wrong_tensors_are_refused_by_name() -> None:
     good = some_tensors()
-    with pytest.raises(ValueError, match=r"gate\.output\.bias"):
-        gate.Gate.of({name: value for name, value in good.items() if name != "gate.output.bias"})
+    with pytest.raises(ValueError, match=r"gate\.bias"):
+        gate.Gate.of({name: value for name, value in good.items() if name != "gate.bias"})
     with pytest.raises(ValueError, match=r"\(1, 6\)"):
-        gate.Gate.of(good | {"gate.output.bias": np.zeros((1, 6))})
+        gate.Gate.of(good | {"gate.bias": np.zeros((1, 6))})
 
 
 def test_leave_one_out_features_by_leaving_out() -> None:

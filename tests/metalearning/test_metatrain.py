@@ -16,11 +16,10 @@ import torch
 
 from metalearning.__main__ import main
 from metalearning.checkpoint import Checkpoint, content_hash, load
-from metalearning.labelling import Sampling, answered_evenly, whole
-from metalearning.metatrain import Config, FolderInUse, evaluate, loss, metatrain, outputs
-from metalearning.recorded import record
+from metalearning.gate import Gate
+from metalearning.labelling import Sampling
+from metalearning.metatrain import Config, FolderInUse, evaluate, metatrain, outputs
 from metalearning.sources import SourcesOverlap, save
-from metalearning.vectors import log_softmax
 from tests.metalearning.made_sources import made
 
 TRAINING, VALIDATION, TEST = made("training"), made("validation", seed=1), made("test", seed=2)
@@ -50,8 +49,7 @@ def test_a_trained_gate_is_better_on_validation_and_its_files_tell_how_it_went(t
     assert found.fits("blobs")
     assert not found.fits("minilm")
     trust = found.gate.trust(np.ones(10, np.float32))
-    assert trust.shape == (4,)
-    assert (trust > 0).all()
+    assert (trust > 0).tolist() == [True, True, False, True]
 
 
 def test_going_on_from_a_checkpoint_begins_where_it_ended(tmp_path: Path) -> None:
@@ -112,28 +110,17 @@ def test_the_command_refuses_overlap_with_the_reason(tmp_path: Path, capsys: pyt
     assert not (tmp_path / "out").exists()
 
 
-def test_a_record_is_what_the_experts_say_and_its_loss_the_mixtures_cross_entropy() -> None:
-    task = answered_evenly(whole(TEST), 2, np.random.default_rng(0))
-    one = record(task, 50, np.random.default_rng(1))
-    assert one is not None
-    assert one.opinions.shape == (5, 50, 6)
-    np.testing.assert_allclose(np.exp(one.opinions[:4].astype(np.float32)).sum(axis=2), 1, atol=0.01)
-    np.testing.assert_allclose(one.opinions[4].astype(np.float32).sum(axis=1), 2, atol=0.01)  # smoothing 2
-    given = torch.tensor([0.2, 0.3, 0.1, 0.4, 1.5])
-    mixed = np.tensordot([0.2, 0.3, 0.1, 0.4, 1.0], one.opinions.astype(np.float64), 1) / 1.5
-    expected = -log_softmax(mixed)[np.arange(50), one.label_ids].mean()
-    assert float(loss(given, one)) == pytest.approx(float(expected), abs=1e-4)
-
-
 def test_torch_and_numpy_gates_agree(tmp_path: Path) -> None:
     found = metatrain([TRAINING], [VALIDATION], QUICK, None, tmp_path)
     features = np.linspace(0, 1, 10).astype(np.float32)
     members = [
         outputs({key: value[m] for key, value in found.params.items()}, torch.from_numpy(features)) for m in (0, 1)
     ]
-    mean = torch.stack(members).mean(0).numpy()
-    np.testing.assert_allclose(found.gate.trust(features), mean[:4], atol=1e-5)
-    assert found.gate.temperature(features) == pytest.approx(float(mean[4]), abs=1e-5)
+    factors = torch.stack(members).mean(0).exp().numpy()
+    fixed = Gate().trust(features)
+    moved = fixed * factors[[0, 1, 1, 2]]
+    np.testing.assert_allclose(found.gate.trust(features), moved * fixed.sum() / moved.sum(), atol=1e-5)
+    assert np.abs(factors - 1).max() > 0.01, "it has learned something"
 
 
 def test_evaluations_of_two_gates_are_pairs(tmp_path: Path) -> None:
@@ -148,5 +135,5 @@ def test_evaluations_of_two_gates_are_pairs(tmp_path: Path) -> None:
 
 
 def test_a_start_that_is_no_gate_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"gate\.hidden\.weight"):
+    with pytest.raises(ValueError, match=r"gate\.weight"):
         metatrain([TRAINING], [VALIDATION], QUICK, Checkpoint({"head.bias": torch.zeros(1)}, {}), tmp_path)
