@@ -61,7 +61,7 @@ def family(kind):
     return made
 
 QUICK = {
-    "tasks": 30, "validation_tasks": 12, "epochs": 25, "members": 1, "rate": 3e-2, "draws": 3, "items": [80, 160],
+    "tasks": 30, "validation_tasks": 12, "epochs": 25, "members": 1, "rate": 1e-2, "draws": 6, "items": [80, 160],
     "shots": [1, 2, 3], "by_margin": [],
 }
 """

@@ -14,10 +14,10 @@ from metalearning.sources import TaskSource, shared_items
 from metalearning.vectors import unit
 
 QUICK = trial.Plan(
-    training=Config(tasks=30, validation_tasks=12, epochs=25, members=1, rate=3e-2, sampling=Sampling(items=(80, 160))),
+    training=Config(tasks=30, validation_tasks=12, epochs=25, members=1, rate=1e-2, sampling=Sampling(items=(80, 160))),
     shots=(1, 2, 3),
     by_margin=(),
-    draws=3,
+    draws=6,
 )
 
 
