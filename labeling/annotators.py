@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from labeling import overview, weighing
+from labeling import auditors, overview, weighing
 from labeling.models import Answer, Gold, Label, Member, Origin, Project, Purpose, Skills, User
 from metalearning import agreement
 from metalearning.agreement import Said
@@ -70,13 +70,7 @@ def together(project: Project) -> dict[str, Any]:
 
 def gold_score(project: Project, user_id: int, since: datetime | None = None) -> tuple[int, int]:
     """(right, all) of this person's gold answers; the first to each item counts, training does not."""
-    answers = Answer.objects.filter(project=project, author=user_id, purpose=Purpose.GOLD, item__gold__isnull=False)
-    if since:
-        answers = answers.filter(created_at__gt=since)
-    first: dict[int, bool] = {}
-    for item_id, label_id, right in answers.order_by("pk").values_list("item", "label", "item__gold__label"):
-        first.setdefault(item_id, label_id == right)
-    return sum(first.values()), len(first)
+    return auditors.gold_score(project, [user_id], since)
 
 
 def gold_items(project: Project, person: int | None = None, most: int = GOLD_LISTED) -> list[dict[str, Any]]:

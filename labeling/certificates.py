@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
-from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
 from django.db.models import F, Q
 from django.utils.translation import gettext as _
-from django.utils.translation import override
 
-from labeling import asking, pool
+from labeling import asking, auditors, pool
+from labeling.auditors import Said
 from labeling.candidates import Frozen
 from labeling.models import (
     Acceptance,
@@ -35,21 +33,6 @@ from labeling.suggestions import Suggestions
 from metalearning import audits as sampling
 from metalearning import certificate as betting
 from metalearning.certificate_record import to_record
-
-
-@dataclass(frozen=True)
-class Said:
-    """What people said blind of one audited item: the first one decides, a second one tells how reliable they are."""
-
-    answer: int | None  # the first answer's id; None where nobody could say
-    label: int | None
-    second: int | None = None  # the second person's label
-    at: datetime | None = None  # when the first one was given
-
-    def wrong(self, suggested: int) -> bool:
-        """Whether the frozen label is refuted; what nobody could say counts as that."""
-        return self.label != suggested
-
 
 # What is stored
 
@@ -99,7 +82,7 @@ def wrong(certificate: Certificate, found: Mapping[int, Said]) -> dict[str, bool
     return {str(item_id): one.wrong(suggested[item_id]) for item_id, one in found.items() if item_id in suggested}
 
 
-def auditors(certificate: Certificate) -> set[int]:
+def may_audit(certificate: Certificate) -> set[int]:
     """The ids of the members who may audit: all but whoever asked, unless there was nobody else."""
     people = Member.objects.filter(project=certificate.project_id)
     if not certificate.self_audited:
@@ -154,14 +137,18 @@ def record(certificate: Certificate) -> dict[str, Any]:
     """The record of a claim that has ended, from which anyone can recompute it; also who, when, and of what project."""
     candidates = frozen(certificate)
     names = dict(Label.objects.filter(project=certificate.project_id).values_list("pk", "name"))
-    answers = {str(item_id): names[one.label] if one.label else None for item_id, one in said(certificate).items()}
-    told = to_record(
+    found = said(certificate)
+    known = auditors.seen(certificate, found)
+    told: dict[str, Any] = to_record(
         plan(certificate),
         [names[label_id] for label_id in candidates.label_ids.tolist()],
-        answers,
+        {str(item_id): names[one.label] if one.label else None for item_id, one in found.items()},
         certificate.budget,
         certificate.number,
+        seconds={str(item_id): names[one.second] for item_id, one in found.items() if one.label and one.second},
+        seen=known,
     )
+    told["human_error"]["statement"] = auditors.in_english(auditors.in_words, certificate, known)
     if certificate.state == Certificate.State.GIVEN_UP:
         told["state"] = "given_up"
     return told | {
@@ -171,7 +158,7 @@ def record(certificate: Certificate) -> dict[str, Any]:
         "started_at": certificate.started_at.isoformat(),
         "decided_at": certificate.decided_at.isoformat() if certificate.decided_at else None,
         "auditor_is_who_asked": certificate.self_audited,
-        "auditors_error": _interval(auditors_error(certificate)),
+        "auditors_error": _interval(auditors_error(certificate, found)),
     }
 
 
@@ -189,8 +176,7 @@ def claim_in_words(certificate: Certificate) -> str:
 
 def claim_in_english(certificate: Certificate) -> str:
     """The same for files that go out, which speak English."""
-    with override("en"):
-        return claim_in_words(certificate) if certificate.accepted else "Nothing is certified."
+    return auditors.in_english(claim_in_words, certificate) if certificate.accepted else "Nothing is certified."
 
 
 def auditors_error(certificate: Certificate, found: Mapping[int, Said] | None = None) -> sampling.Interval | None:
@@ -228,9 +214,10 @@ def describe(certificate: Certificate) -> dict[str, Any]:
             "waiting": Audit.objects.filter(certificate=certificate).count() - len(outcomes)
             if certificate.state == Certificate.State.RUNNING
             else 0,
-            "auditors": len(auditors(certificate)),
+            "auditors": len(may_audit(certificate)),
         },
         "auditors_error": _interval(auditors_error(certificate, found)),
+        "human_error": auditors.describe(certificate, found),
         "problem": _problem(certificate),
     }
     return told | (
@@ -313,7 +300,7 @@ def _strata(certificate: Certificate) -> dict[str, sampling.Stratum]:
 
 def _problem(certificate: Certificate) -> str:
     """In words, what keeps a running one from getting on."""
-    if certificate.state != Certificate.State.RUNNING or auditors(certificate):
+    if certificate.state != Certificate.State.RUNNING or may_audit(certificate):
         return ""
     return _("Nobody is left who may audit: invite somebody, or give it up.")
 
@@ -362,7 +349,7 @@ def _second(answers: list[Answer]) -> int | None:
 
 def _nobody_left(certificate: Certificate, item_ids: Collection[int]) -> list[int]:
     """Of these unanswered audits, those that everybody who may audit has skipped or spoiled; never where nobody may."""
-    people = auditors(certificate)
+    people = may_audit(certificate)
     if not people or not item_ids:
         return []
     who = spoiled(certificate, item_ids)

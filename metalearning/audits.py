@@ -77,11 +77,15 @@ def auditor_error(doubles: int, disagreements: int, alpha: float = 0.05) -> Inte
     """
     if not 0 <= disagreements <= doubles or not doubles:
         raise ValueError(f"{disagreements} disagreements of {doubles} doubles is no sample")
-    low = float(beta.ppf(alpha / 2, disagreements, doubles - disagreements + 1)) if disagreements else 0.0
-    high = 1.0
-    if disagreements < doubles:
-        high = float(beta.ppf(1 - alpha / 2, disagreements + 1, doubles - disagreements))
-    return Interval(*(1 - math.sqrt(1 - share) for share in (disagreements / doubles, low, high)))
+    differ = exact(disagreements, doubles, alpha)
+    return Interval(*(1 - math.sqrt(1 - share) for share in (differ.value, differ.low, differ.high)))
+
+
+def exact(some: int, count: int, alpha: float = 0.05) -> Interval:
+    """A share of `count` >= 1 independent cases with its exact interval (Clopper & Pearson 1934)."""
+    low = float(beta.ppf(alpha / 2, some, count - some + 1)) if some else 0.0
+    high = float(beta.ppf(1 - alpha / 2, some + 1, count - some)) if some < count else 1.0
+    return Interval(some / count, low, high)
 
 
 def _largest(low: int, high: int, holds: Callable[[int], bool]) -> int:

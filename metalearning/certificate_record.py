@@ -2,9 +2,11 @@
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, fields
 
+from metalearning import human_error
 from metalearning.certificate import Claim, Evidence, Plan, audit_order, judge
+from metalearning.human_error import Bounded, Seen
 
 FORMAT = "certificate/1"
 METHOD = (
@@ -26,21 +28,33 @@ class RecordDoesNotHold(ValueError):
 
 @dataclass(frozen=True)
 class Certified:
-    """What a record that holds says: the label frozen for each certified item, and the evidence."""
+    """What a record that holds says: the label frozen for each certified item, and the evidence.
+
+    `human`: the bound with the auditors' own mistakes included, None where nothing is certified or known of them.
+    """
 
     number: int
     claim: Claim
     labels: Mapping[str, str]
     evidence: Evidence
+    human: Bounded | None = None
 
 
 def to_record(
-    plan: Plan, labels: Sequence[str], answers: Mapping[str, str | None], budget: int | None = None, number: int = 0
+    plan: Plan,
+    labels: Sequence[str],
+    answers: Mapping[str, str | None],
+    budget: int | None = None,
+    number: int = 0,
+    *,
+    seconds: Mapping[str, str] | None = None,
+    seen: Seen | None = None,
 ) -> dict[str, object]:
     """Everything needed to recompute the claim, as plain values for JSON.
 
     labels: what was suggested for each of the plan's items, in their order; answers: by item id, what the auditor said
-    (None: nobody could say, which counts as wrong).
+    (None: nobody could say, which counts as wrong); seconds: what a second auditor said of some of these, which decides
+    nothing; seen: what is known of the auditors, whose doubles are those of `seconds`.
     """
     suggested = dict(zip(plan.item_ids, labels, strict=True))
     answers = {item_id: answer for item_id, answer in answers.items() if item_id in suggested}
@@ -62,18 +76,21 @@ def to_record(
         "budget": budget,
         "audits": [
             {"item": i, "suggested": suggested[i], "answer": answers[i], "wrong": answers[i] != suggested[i]}
+            | ({"second": seconds[i]} if seconds and i in seconds else {})
             for i in sorted(answers, key=place.__getitem__)
         ],
         "state": evidence.state,
         "accepted": evidence.accepted,
-    }
+    } | ({"human_error": _human_error(seen, plan.claim, evidence.accepted)} if seen else {})
 
 
 def recompute(record: Mapping[str, object]) -> Certified:
     """What is certified, from the record alone; RecordDoesNotHold if the record says anything else.
 
     Checked: the hash over items and labels, the prefixes, that each audited item is a candidate and its outcome what
-    its labels say, state and number accepted. Giving up sets the budget to the audits answered by then: that fails.
+    its labels say, state and number accepted; where the auditors' own error is stated, that it follows from its counts
+    and that audits answered twice are as many as are listed (the gold answers themselves are not in the record). Giving
+    up sets the budget to the audits answered by then: that fails.
     """
     try:
         items, labels = _strings(record["items"]), _strings(record["labels"])
@@ -96,7 +113,8 @@ def recompute(record: Mapping[str, object]) -> Certified:
     _require(evidence.state == said, f"the record says {state}, the audits say {evidence.state}")
     _require(evidence.accepted == accepted, f"the record accepts {accepted} items, the audits {evidence.accepted}")
     size = evidence.accepted
-    return Certified(number, claim, dict(zip(items[:size], labels[:size], strict=True)), evidence)
+    human = _recomputed(record, claim, size) if record.get("human_error") is not None else None
+    return Certified(number, claim, dict(zip(items[:size], labels[:size], strict=True)), evidence, human)
 
 
 def items_hash(item_ids: Sequence[str], labels: Sequence[str]) -> str:
@@ -105,6 +123,47 @@ def items_hash(item_ids: Sequence[str], labels: Sequence[str]) -> str:
     for item_id, label in zip(item_ids, labels, strict=True):
         whole.update(hashlib.sha256(item_id.encode()).digest() + hashlib.sha256(label.encode()).digest())
     return whole.hexdigest()
+
+
+def _human_error(seen: Seen, claim: Claim, accepted: int) -> dict[str, object]:
+    """What is known of the auditors' own error, and what it leaves of the bound; None for what is not known."""
+    known = human_error.auditors_err(seen)
+    told = human_error.bounded(seen, claim.eps, claim.delta) if accepted else None
+    error = {"from": known[1] if known else None} | {
+        name: round(getattr(known[0], field), 6) if known else None
+        for name, field in (("estimate", "value"), ("low", "low"), ("high", "high"))
+    }
+    bound = {
+        "most_wrong": round(told.most_wrong, 6) if told else None,
+        "confidence": round(told.confidence, 6) if told else None,
+    }
+    return asdict(seen) | error | bound
+
+
+def _recomputed(record: Mapping[str, object], claim: Claim, accepted: int) -> Bounded | None:
+    """The auditors' error as its counts give it, once it is sure that the record says the same."""
+    told = record["human_error"]
+    try:
+        if not isinstance(told, dict):
+            raise TypeError(f"{told!r} is no table")
+        seen = Seen(**{field.name: int(_number(told[field.name])) for field in fields(Seen)})
+        rows = [row for row in _list(record["audits"]) if isinstance(row, dict)]
+        pairs = [(row["answer"], row["second"]) for row in rows if row.get("second") is not None]
+        expected = _human_error(seen, claim, accepted)
+        differing = [name for name, value in expected.items() if not _same(told[name], value)]
+    except (KeyError, TypeError, ValueError) as error:
+        raise RecordDoesNotHold(f"what is said of the auditors' error is malformed: {error}") from error
+    found = (len(pairs), sum(first != second for first, second in pairs))
+    stated = (seen.doubles, seen.disagreements)
+    _require(found == stated, f"two people answered {found[0]} audits and differ on {found[1]}, not {stated}")
+    _require(not differing, f"the auditors' error does not follow from its counts: {', '.join(differing)}")
+    return human_error.bounded(seen, claim.eps, claim.delta) if accepted else None
+
+
+def _same(one: object, other: object) -> bool:
+    if isinstance(one, int | float) and isinstance(other, int | float):
+        return abs(one - other) <= 2e-6
+    return one == other
 
 
 def _outcomes(audits: Sequence[tuple[str, str, str | None, bool]], labels: Mapping[str, str]) -> dict[str, bool]:

@@ -173,6 +173,17 @@ def _said(one: Certified) -> str:
     return (
         f"certificate {one.number} holds: passed, at most {claim.eps:.1%} ({most}) of {evidence.accepted} labels are "
         f"wrong, with a confidence of {1 - claim.delta:.4g}, from {evidence.audits} audits"
+    ) + _of_people(one)
+
+
+def _of_people(one: Certified) -> str:
+    if one.human is None:
+        return "; how often the auditors err themselves is not known"
+    told, how = one.human, {"gold": "gold items", "doubles": "audits that two people answered"}
+    return (
+        f"; the auditors err on {told.error.value:.1%} ({told.error.low:.1%} to {told.error.high:.1%}, from "
+        f"{how[told.source]}), so at most {told.most_wrong:.1%} are wrong if their mistakes are counted, with a "
+        f"confidence of {told.confidence:.4g}"
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import secrets
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
@@ -15,9 +15,9 @@ from django.db.models import Max
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from labeling import asking, candidates, certificates, dispatch, live, pool, suggestions
+from labeling import asking, auditors, candidates, certificates, dispatch, live, pool, suggestions
+from labeling.auditors import Said
 from labeling.candidates import Frozen
-from labeling.certificates import Said
 from labeling.errors import BadField, Conflict
 from labeling.models import Ask, Audit, Certificate, Job, Member, Project, Snapshot, Status, User
 from metalearning import certificate as betting
@@ -381,8 +381,9 @@ def _decide(certificate: Certificate, state: str, accepted: int, found: Mapping[
             audit.answer_id, audit.label_id, audit.second_label_id = one.answer, one.label, one.second
             audit.outcome = _outcome(one, audit.suggested_id)
             audit.save(update_fields=["answer", "label", "second_label", "outcome"])
+    certificate.human_error = asdict(auditors.seen(certificate, found))
     certificate.state, certificate.accepted, certificate.decided_at = state, accepted, now
-    certificate.save(update_fields=["state", "accepted", "decided_at", "budget"])
+    certificate.save(update_fields=["state", "accepted", "decided_at", "budget", "human_error"])
     project = certificate.project
     asking.withdraw(project=project, purpose=_purpose(certificate))
     if not Certificate.objects.filter(project=project, state=State.RUNNING).exists():

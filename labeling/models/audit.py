@@ -47,6 +47,7 @@ class Certificate(models.Model):
     second_share = models.FloatField(default=0.0)  # of the audits, answered by two people, in [0, 1]
     self_audited = models.BooleanField(default=False)  # whoever asked for it audits too: there was nobody else
     accepted = models.PositiveBigIntegerField(default=0)  # how many of the surest passed
+    human_error = models.JSONField(default=dict)  # what was known of its auditors' own error when it was decided
     started_by = models.ForeignKey("User", models.PROTECT, related_name="+")
     started_at = models.DateTimeField()
     decided_at = models.DateTimeField(null=True)

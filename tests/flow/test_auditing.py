@@ -19,6 +19,7 @@ from labeling.models import (
     Audit,
     Candidate,
     Certificate,
+    Gold,
     Item,
     Job,
     Label,
@@ -519,6 +520,32 @@ def test_the_record_stays_as_it_was_decided(project: Project, owner: User, anna:
     Answer.objects.filter(author=anna).update(withdrawn_at=NOW, withdrawn_by=F("author"))
     assert certificates.record(certificate) == before
     assert recompute(before).evidence.state == "passed"
+
+
+def test_what_gold_says_of_the_auditors_is_written_down_when_it_is_decided(
+    project: Project, owner: User, anna: User
+) -> None:
+    certificate = start(project, owner)
+    items = list(Item.objects.filter(project=project).exclude(audits__isnull=False).order_by("-row")[:12])
+    for place, item in enumerate(items):
+        right = suggested(item)
+        Gold.objects.create(project=project, item=item, label=right, source="hand", set_by=owner, created_at=NOW)
+        said = right if place else factories.label(project, (item.row + 1) % 3)
+        factories.answer(item, anna, said, purpose="gold")
+    assert "not known" in certificates.describe(certificate)["human_error"]["words"]  # she has audited nothing yet
+    settle(certificate, anna)
+    certificate.refresh_from_db()
+    told = certificates.describe(certificate)["human_error"]
+    assert (told["people"], told["gold"], told["gold_wrong"], told["from"]) == (1, 12, 1, "gold")
+    assert told["most_wrong"] == pytest.approx(EPS + told["error"]["high"], abs=1e-3)
+    assert "12 gold items" in told["words"]
+    before = certificates.record(certificate)
+    assert before["human_error"]["statement"] == told["words"]
+    Gold.objects.all().delete()
+    assert certificates.record(certificate) == before
+    human = recompute(before).human
+    assert human is not None
+    assert human.confidence == pytest.approx(0.925)
 
 
 # Samples

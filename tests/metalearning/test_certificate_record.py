@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from metalearning.certificate import Claim, Plan, judge, next_audits, plan
 from metalearning.certificate_record import RecordDoesNotHold, recompute, to_record
+from metalearning.human_error import Seen
 
 LABELS = [f"label {k % 3}" for k in range(400)]
 
@@ -88,6 +89,42 @@ def test_stopping_early_keeps_the_prefixes_that_had_passed_and_certifies_nothing
 )
 def test_a_changed_record_is_refused_with_the_reason(change: Any, complaint: str) -> None:
     record = passing_record()
+    change(record)
+    with pytest.raises(RecordDoesNotHold, match=complaint):
+        recompute(record)
+
+
+def record_with_auditors() -> dict[str, Any]:
+    """A passing record: six audits were answered twice, once differently, by people who missed one of 20 gold items."""
+    tested, said = audited(400)
+    seconds = {i: str(answer) for i, answer in list(said.items())[:6]}
+    seconds[next(iter(seconds))] = "other"
+    seen = Seen(people=2, doubles=6, disagreements=1, gold=20, gold_wrong=1)
+    return json.loads(json.dumps(to_record(tested, LABELS, said, number=7, seconds=seconds, seen=seen)))
+
+
+def test_a_record_states_the_auditors_own_error_and_what_it_leaves_of_the_bound() -> None:
+    human = recompute(record_with_auditors()).human
+    assert human is not None
+    assert (human.source, human.error.value) == ("gold", 0.05)
+    assert human.most_wrong == pytest.approx(0.05 + human.error.high)
+    assert human.confidence == pytest.approx(0.925)
+    assert recompute(passing_record()).human is None  # an older record, which says nothing of it
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        (lambda r: r["human_error"].update(gold_wrong=0), "does not follow from its counts: estimate"),
+        (lambda r: r["human_error"].update(most_wrong=0.05), "does not follow from its counts: most_wrong"),
+        (lambda r: r["human_error"].update(doubles=9), "two people answered 6 audits and differ on 1, not"),
+        (lambda r: r["human_error"].update(gold_wrong=21), "malformed"),
+        (lambda r: r["human_error"].pop("people"), "malformed"),
+        (lambda r: r.update(human_error=3), "malformed"),
+    ],
+)
+def test_a_changed_statement_of_the_auditors_error_is_refused(change: Any, complaint: str) -> None:
+    record = record_with_auditors()
     change(record)
     with pytest.raises(RecordDoesNotHold, match=complaint):
         recompute(record)
