@@ -304,14 +304,9 @@ def _rows_of(claim: Certificate, written: Written) -> str:
 
 
 def _auditors(told: Mapping[str, Any]) -> str:
-    error = told["auditors_error"]
-    said = (
-        f"How often an auditor errs, from {told['audits']['doubles']:,} items that two labelled blind: "
-        f"{error['estimate']:.1%} (95 % interval {error['low']:.1%} to {error['high']:.1%})."
-        if error
-        else "How often the auditors err was not measured: no audited item was labelled by two."
+    return str(told["human_error"]["words"]) + (
+        " Whoever asked for it audited it too: there was nobody else." if told["self_audited"] else ""
     )
-    return said + (" Whoever asked for it audited it too: there was nobody else." if told["self_audited"] else "")
 
 
 def _agreement(project: Project) -> list[Block]:

@@ -145,7 +145,7 @@ def test_certificates_are_told_in_words_and_as_records(project: Project, anna: U
         "80 rows belong to the set of certificate 1",
         "Passed: at most 20.0% of 80 labels are wrong, with a confidence of at least 95%.",
         "Waudby-Smith & Ramdas 2024".replace("&", "\\&"),
-        "How often the auditors err was not measured",
+        "How often the auditors err themselves is not known",
         "python -m metalearning verify",
     ):
         assert said in card, said
