@@ -5,6 +5,7 @@ import io
 import json
 import re
 import zipfile
+import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -122,7 +123,16 @@ def read(source: Source) -> Iterator[Row]:
         yield from map(_row, _table(source))
     except KeyError as error:
         raise RecordDoesNotHold(f"{source.name} can't be read as an export: it has no column {error}") from error
-    except (ValueError, TypeError, AttributeError, IndexError, OSError, csv.Error, zipfile.BadZipFile) as error:
+    except (
+        ValueError,
+        TypeError,
+        AttributeError,
+        IndexError,
+        OSError,
+        csv.Error,
+        zipfile.BadZipFile,
+        zlib.error,
+    ) as error:
         raise RecordDoesNotHold(f"{source.name} can't be read as an export: {error}") from error
 
 
@@ -139,7 +149,7 @@ def _sources(path: Path, opened: ExitStack) -> list[Source]:
     try:
         archive = opened.enter_context(zipfile.ZipFile(path))
         broken = archive.testzip()
-    except (zipfile.BadZipFile, OSError) as error:
+    except (zipfile.BadZipFile, zlib.error, OSError) as error:
         raise RecordDoesNotHold(f"{path.name} is no zip that can be read: {error}") from error
     if broken:
         raise RecordDoesNotHold(f"{path.name} is damaged: {broken} is not what was packed. Download it again")
