@@ -23,7 +23,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 
-from metalearning.learning_curve import ROUND, fit, forecast, gain
+from metalearning.learning_curve import ROUND, fit, forecast, gain, pays
 
 GOALS = np.arange(0.80, 0.99, 0.02)
 MORE = 50  # answers whose gain is foretold
@@ -52,10 +52,10 @@ def made_up(generator: np.random.Generator, rounds: int, power_law: bool = False
     start, scale = generator.uniform(0.15, 0.6), generator.uniform(60, 300)
     shape, floor = generator.uniform(0.7, 1.3), generator.uniform(0.001, 0.01)
     error = floor + start * ((1 + n / (4 * scale)) ** -4 if power_law else np.exp(-((n / scale) ** shape)))
-    spread = generator.uniform(0.1, 0.4)
+    spread = generator.uniform(0.05, 0.3)
     ages = np.log(n + 1)
     alike = np.exp(-np.abs(ages[:, None] - ages[None, :]) / 0.7)
-    off = 0.6 * spread * np.linalg.cholesky(alike + 1e-9 * np.eye(rounds)) @ generator.standard_normal(rounds)
+    off = spread * np.linalg.cholesky(alike + 1e-9 * np.eye(rounds)) @ generator.standard_normal(rounds)
     odds = np.log((1 - error) / error) + off + 0.05 * generator.standard_normal(rounds)
     ends = (1 / (1 + np.exp(-(odds + way * 1.96 * spread))) for way in (0, -1, 1))
     return MadeUp((n, *ends), (start, scale, shape, floor))  # type: ignore[arg-type]
@@ -88,7 +88,7 @@ class Score:
     def take_gain(self, expected, truth: float) -> None:
         self.gains.append(expected.low - SPARE <= truth <= expected.high + SPARE)
         self.gain_widths.append(expected.high - expected.low)
-        if expected.high < SPARE:
+        if not pays(expected):
             self.stops.append(truth)
 
     def say(self, name: str) -> None:

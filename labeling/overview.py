@@ -13,7 +13,7 @@ from django.db.models import Count, Max, QuerySet
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from labeling import suggestions
+from labeling import outlook, suggestions
 from labeling.models import LABELLING, Acceptance, Answer, Item, Label, Mark, Origin, Project, Snapshot, Status, User
 
 PAUSE = timedelta(minutes=5)  # a longer gap between two answers of a person is a pause, not work
@@ -26,10 +26,15 @@ LISTED = 50  # flagged and skipped items shown
 def describe(project: Project, now: datetime) -> dict[str, Any]:
     """Everything on the overview page, in plain values."""
     snapshot = suggestions.latest(project)
+    audited = outlook.audited(project)
+    foretold = outlook.forecast(project, snapshot, audited)
     return {
         "progress": progress(project),
+        "audited": audited,
         "accuracy": accuracy(project, snapshot),
         "goal": goal(project, snapshot),
+        "forecast": foretold,
+        "stopping": outlook.stopping(project, snapshot, foretold),
         "curve": curve(project),
         "labels": labels(project, snapshot),
         "people": people(project, now),
@@ -72,7 +77,7 @@ def goal(project: Project, snapshot: Snapshot | None) -> dict[str, Any]:
     """The goal, and what the estimate says about it: "reached", "perhaps", "below", or "unknown".
 
     Reached: the whole interval lies at or above it. Perhaps: the goal lies inside the interval. How many answers are
-    missing is not said: no curve fitted to so few points tells it honestly.
+    missing is another matter: see outlook.py.
     """
     known = _estimate(snapshot) if snapshot else None
     wanted = project.goal_accuracy

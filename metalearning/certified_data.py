@@ -149,7 +149,9 @@ def _sources(path: Path, opened: ExitStack) -> list[Source]:
     try:
         archive = opened.enter_context(zipfile.ZipFile(path))
         broken = archive.testzip()
-    except (zipfile.BadZipFile, zlib.error, OSError) as error:
+    except zlib.error as error:
+        raise RecordDoesNotHold(f"{path.name} is damaged: {error}. Download it again") from error
+    except (zipfile.BadZipFile, OSError) as error:
         raise RecordDoesNotHold(f"{path.name} is no zip that can be read: {error}") from error
     if broken:
         raise RecordDoesNotHold(f"{path.name} is damaged: {broken} is not what was packed. Download it again")

@@ -29,23 +29,23 @@ LEAST_GROWTH = 1.5
 MOST_POINTS = 40
 """Of more estimates, as many evenly spread are fitted."""
 PRIOR_MEAN = np.log([0.3, 150.0, 1.0, 0.003])
-PRIOR_SPREAD = np.array([0.4, 0.7, 0.25, 0.7])
+PRIOR_SPREAD = np.array([0.4, 0.7, 0.25, 1.0])
 """Of log start, scale, shape and floor over projects: all that is known before the first estimate."""
-SPREAD = 0.6
-"""The estimates' errors as a share of what their own intervals allow, which are cautious (bench/forecasting.py)."""
+SPREAD = 1.0
+"""The estimates' errors as a share of what their own intervals allow (bench/forecasting.py)."""
 JITTER = 0.05
 """Log-odds by which one round's estimate differs from the next for no reason."""
 MEMORY = 0.7
 """Difference of log(answers) at which the errors of two estimates are correlated by exp(-1)."""
 FARTHEST = 4.0
 """A goal that may be farther away than so many times the answers so far is not foretold."""
-WIDEST = 4.0
+WIDEST = 5.0
 """A forecast is told where its upper end is at most so many times its median, both with a round of answers added."""
 ROUND = 10
 """Answers that make no difference to anybody."""
 DRAWS = 400
-PAYS = 0.005
-"""Accuracy that the next answers must gain, else they no longer pay."""
+PAYS = 0.01
+"""Accuracy that the next answers must be able to gain, else they no longer pay."""
 
 Reason = Literal["", "few", "far", "wide"]
 
@@ -66,7 +66,15 @@ class Curve:
 
     def needed(self, goal: float) -> Float[np.ndarray, " draws"]:
         """Answers in all at which each draw reaches the goal; infinite where it levels off below it."""
-        left = (1 - goal - self.floor) / self.start
+        return self._where((1 - goal - self.floor) / self.start)
+
+    def needed_to_shrink(self, factor: float) -> Float[np.ndarray, " draws"]:
+        """Answers in all at which each draw's error is `factor`, in (0, 1], of what it is now; infinite as above."""
+        left = ((1 - self.accuracy(self.answers)) * factor - self.floor) / self.start
+        return self._where(left)
+
+    def _where(self, left: Float[np.ndarray, " draws"]) -> Float[np.ndarray, " draws"]:
+        """Answers in all at which so much of the start's error above the floor is left."""
         found = self.scale * (-np.log(np.clip(left, 1e-300, 1.0))) ** (1 / self.shape)
         return np.where(left > 0, found, np.inf)
 
@@ -117,9 +125,16 @@ def fit(
 
 def forecast(curve: Curve | None, goal: float) -> Forecast:
     """How many more answers the goal needs, if that can be told."""
-    if curve is None:
-        return Forecast(None, None, None, "few")
-    more = np.maximum(curve.needed(goal) - curve.answers, 0.0)
+    return Forecast(None, None, None, "few") if curve is None else _told(curve, curve.needed(goal))
+
+
+def forecast_shrinking(curve: Curve | None, factor: float) -> Forecast:
+    """How many more answers bring the error down to `factor`, in (0, 1], of what it is now, if that can be told."""
+    return Forecast(None, None, None, "few") if curve is None else _told(curve, curve.needed_to_shrink(factor))
+
+
+def _told(curve: Curve, needed: Float[np.ndarray, " draws"]) -> Forecast:
+    more = np.maximum(needed - curve.answers, 0.0)
     low, likely, high = np.quantile(more, [0.025, 0.5, 0.975], method="higher")
     horizon = FARTHEST * curve.answers
     least = _whole(min(low, horizon))

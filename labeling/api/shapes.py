@@ -81,7 +81,8 @@ def answer(answer: Answer) -> dict[str, Any]:
 def progress(project: Project, snapshot: Snapshot | None, user: User | None = None) -> dict[str, Any]:
     """How far the project is, what the model is doing, and the estimated accuracy where there is one.
 
-    `snapshot` is the newest one; `user` adds how many current answers are this person's.
+    `snapshot` is the newest one; `user` adds how many current answers are this person's. `ahead`: what the next answers
+    may gain, where a learning curve tells; see outlook.py.
     """
     [tally] = _tally(project=project.pk)
     shown: dict[str, Any] = {
@@ -93,6 +94,7 @@ def progress(project: Project, snapshot: Snapshot | None, user: User | None = No
         "snapshot": snapshot.number if snapshot else None,
         "model": _model(project, snapshot),
         "accuracy": (snapshot.estimates.get("accuracy") if snapshot else None) or None,
+        "ahead": (snapshot.estimates.get("ahead") if snapshot else None) or None,
     }
     if user is not None:
         shown["mine"] = Answer.objects.filter(project=project, author=user, withdrawn_at=None).count()

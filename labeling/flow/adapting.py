@@ -21,6 +21,7 @@ from labeling import (
     lessons,
     live,
     naming,
+    outlook,
     pool,
     rulebook,
     tunings,
@@ -180,6 +181,9 @@ def _store(
     if learned.held_out is not None:
         by_id = {name: ids[learned.held_out[name]] for name in ("answer", "suggested")}
         pool.write_held_out(project.pk, number, learned.held_out | by_id)
+    estimates = _by_id(learned.estimates, ids)
+    if expected := outlook.ahead(project, len(lesson.rows), estimates):
+        estimates["ahead"] = expected
     used = checkpoints.fitting(project) if learned.facts["learner"] == "recipe" else None
     with transaction.atomic():
         snapshot = Snapshot.objects.create(
@@ -190,7 +194,7 @@ def _store(
             items=len(lesson.x),
             labels=[label.pk for label in labels],
             facts=learned.facts | {"encoder": project.encoder, "checkpoint": str(used) if used else "fixed weights"},
-            estimates=_by_id(learned.estimates, ids),
+            estimates=estimates,
             seconds=time.perf_counter() - began,
             created_at=timezone.now(),
         )

@@ -15,12 +15,13 @@ from django.db.models import Max
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from labeling import asking, auditors, candidates, certificates, dispatch, live, pool, suggestions
+from labeling import asking, auditors, candidates, certificates, dispatch, live, outlook, pool, suggestions
 from labeling.auditors import Said
 from labeling.candidates import Frozen
 from labeling.errors import BadField, Conflict
 from labeling.models import Ask, Audit, Certificate, Job, Member, Project, Snapshot, Status, User
 from metalearning import certificate as betting
+from metalearning import learning_curve
 from metalearning.certificate_record import items_hash
 
 AUDIT = "audit"  # the purpose of our questions
@@ -31,6 +32,8 @@ LEAST_SAMPLE = 10
 HOPELESS = 0.1  # with a smaller chance of success nobody's time is spent
 DOUBLED = 0.2  # of the audits, answered by two people where there are two
 FORECASTS = 100
+SHRUNK = (0.8, 0.6, 0.45, 0.35, 0.25, 0.18, 0.12, 0.08, 0.05)  # parts of today's errors that are tried
+FEW_IMAGINED, RUNS = 5_000, 20  # items and audits' runs by which they are tried
 THINNED = 20_000  # of more candidates, as many evenly spread stand for all in a forecast
 State, Kind = Certificate.State, Certificate.Kind
 
@@ -55,6 +58,7 @@ class Proposal:
     expected: int = 0  # items certified, on average
     expected_wrong: float = 1.0  # share of the smallest prefix that the model itself expects to be wrong
     reason: str = ""  # why it cannot be certified yet, in words; empty where it can be tried
+    answers_missing: dict[str, int] | None = None  # until it is as likely as not to pass, with the interval
 
 
 # Claims
@@ -207,6 +211,8 @@ def _proposal(
     told: dict[str, Any] = {"reason": _("The model suggests nothing for open items yet; give it a few answers.")}
     if snapshot is not None and len(frozen):
         told = _forecast(project, frozen, claim, budget)
+        if told["reason"] and told["chance"] < HOPELESS and told["at_best"]:
+            told |= _missing(snapshot, frozen, claim, budget, told["reason"])
     proposal = Proposal(
         eps, delta, budget, claim.attempt, claim.level, snapshot.number if snapshot else None,
         len(people), people == {asker.pk}, **told,
@@ -252,6 +258,36 @@ def _forecast(project: Project, frozen: Frozen, claim: betting.Claim, budget: in
         "expected_wrong": wrong,
         "reason": _why_not(plan, told, budget, wrong),
     }
+
+
+def _missing(snapshot: Snapshot, frozen: Frozen, claim: betting.Claim, budget: int, reason: str) -> dict[str, Any]:
+    """How many more answers make it as likely as not to pass, in figures and added to the reason, or why none are told.
+
+    If the errors of the surest suggestions shrink as those of all open ones do, by the fitted learning curve.
+    """
+    factor = _small_enough(frozen, claim, budget)
+    if factor is None:
+        return {}
+    told = learning_curve.forecast_shrinking(outlook.curve(snapshot), factor)
+    if told.reason:
+        return {"reason": f"{reason} {outlook.in_words(told)}"}
+    words = _("It may take %(answers)s, if the surest suggestions improve as all do.")
+    return {
+        "reason": f"{reason} {words % {'answers': outlook.in_words(told)}}",
+        "answers_missing": {"likely": told.likely or 0, "low": told.low or 0, "high": told.high or 0},
+    }
+
+
+def _small_enough(frozen: Frozen, claim: betting.Claim, budget: int) -> float | None:
+    """The factor, of those tried, by which errors must shrink to make passing as likely as not; None if none does."""
+    thin = frozen[:: -(-len(frozen) // FEW_IMAGINED)]
+    doubts = 1 - thin.confidence.astype(np.float64)
+    for factor in SHRUNK:
+        imagined = betting.plan(thin.keys(), (1 - factor * doubts).tolist(), claim, "f")
+        chances = (factor * doubts)[: len(imagined.item_ids)].tolist()
+        if betting.forecast(imagined, chances, budget, np.random.default_rng(0), RUNS).chance >= 0.5:
+            return factor
+    return None
 
 
 def _why_not(plan: betting.Plan, told: betting.Forecast, budget: int, wrong: float) -> str:

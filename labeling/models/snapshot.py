@@ -10,7 +10,7 @@ class Snapshot(models.Model):
 
     `items` is how many rows its arrays cover; `labels` the label ids in column order.
     `facts`: encoder, gate, weights, lambda, temperature, seed. `estimates`: accuracy and interval, per label,
-    from cross-validation on the answers; empty where they cannot tell.
+    from cross-validation on the answers; empty where they cannot tell. `ahead` in it: what the next answers may gain.
     """
 
     project = models.ForeignKey("Project", models.CASCADE, related_name="snapshots")

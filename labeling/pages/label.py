@@ -121,6 +121,7 @@ def _strings() -> dict[str, str]:
         "mine": _("%(count)s by you"),
         "goal": _("Estimated from the answers so far. The goal is %(goal)s."),
         "interval": _("%(low)s – %(high)s"),
+        "ahead": _("More answers hardly pay any more: the next %(answers)s add at most %(high)s points."),
         "progress_label": _("%(done)s of %(items)s items have a label"),
         "change_answer": _("Change “%(label)s”"),
         "kept_here": _("kept here, not sent yet"),

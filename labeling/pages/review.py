@@ -32,7 +32,8 @@ def review(request: HttpRequest, member: Member) -> HttpResponse:
         states=State.choices,
         orders=Order.choices,
         data=data,
-        certifying=any(_waits(one) for one in data["certificates"]),
+        certifying=any(_waits(one) for one in data["certificates"]) or "measure" in request.GET,
+        measuring="measure" in request.GET,
         strings=_strings(),
         keys=_keys(),
     )

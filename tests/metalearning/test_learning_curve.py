@@ -38,6 +38,13 @@ def test_the_answers_needed_are_where_the_curve_reaches_the_goal(
         assert curve.accuracy(needed * 0.99)[0] <= goal + 1e-9
 
 
+@given(factor=st.floats(0.05, 1.0))
+def test_the_error_shrinks_to_the_factor_where_it_is_said_to(factor: float) -> None:
+    curve = known(floor=0.0001)
+    needed = float(curve.needed_to_shrink(factor)[0])
+    assert 1 - curve.accuracy(needed)[0] == pytest.approx(factor * (1 - curve.accuracy(100)[0]), rel=1e-6)
+
+
 @given(goals=st.lists(st.floats(0.5, 0.99), min_size=2, max_size=2).map(sorted))
 def test_a_higher_goal_never_needs_fewer_answers(goals: list[float]) -> None:
     curve = known()

@@ -92,6 +92,14 @@ export class Side {
     byId("estimate").textContent = finePercent(accuracy.estimate);
     byId("interval").textContent = t("interval", { low: finePercent(accuracy.low), high: finePercent(accuracy.high) });
     byId("how").textContent = t("goal", { goal: percent(this.goal) });
+    this.showAhead();
+  }
+
+  /** Said quietly, between two items: the person decides. */
+  private showAhead(): void {
+    const ahead = this.progress.ahead;
+    byId("ahead").hidden = !ahead || ahead.pays;
+    if (ahead && !ahead.pays) put("ahead", t("ahead", { answers: count(ahead.answers), high: Math.max(100 * ahead.high, 0).toLocaleString(document.documentElement.lang, { maximumFractionDigits: 1 }) }));
   }
 
   private showModel(): void {

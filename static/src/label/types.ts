@@ -50,6 +50,7 @@ export interface Progress {
   snapshot: number | null;
   model: { state: "idle" | "adapting" | "embedding"; embedded: number | null; adapted_at: string | null };
   accuracy: { estimate: number; low: number; high: number; how?: string } | null;
+  ahead?: { answers: number; gain: number; low: number; high: number; pays: boolean } | null;
 }
 
 export interface AnswerRow {
