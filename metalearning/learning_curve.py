@@ -35,7 +35,7 @@ SPREAD = 1.0
 """The estimates' errors as a share of what their own intervals allow (bench/forecasting.py)."""
 JITTER = 0.05
 """Log-odds by which one round's estimate differs from the next for no reason."""
-MEMORY = 0.7
+MEMORY = 1.4
 """Difference of log(answers) at which the errors of two estimates are correlated by exp(-1)."""
 FARTHEST = 4.0
 """A goal that may be farther away than so many times the answers so far is not foretold."""
