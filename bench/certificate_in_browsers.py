@@ -48,6 +48,7 @@ def main() -> None:
     lines = (DATA / "text/banking77.test.jsonl").read_text().splitlines()[: options.rows]
     truth = {row["text"].strip(): row["label"] for row in map(json.loads, lines)}
     running.START_SECONDS = 600.0  # a busy machine may take its time
+    expect.set_options(timeout=driving.SLOW)
     with tempfile.TemporaryDirectory() as name, sync_playwright() as playwright:
         folder = Path(name)
         (folder / "bank.jsonl").write_text("\n".join(lines))
