@@ -47,20 +47,25 @@ def test_the_confident_joint_by_hand(answers: int, labels: int, seed: int) -> No
 
 
 def test_planted_mistakes_come_first() -> None:
-    made = blobs(items=300, labels=5, spread=0.4, seed=2)
-    rng = np.random.default_rng(0)
+    found, named = zip(*(planted_and_found(seed) for seed in range(6)), strict=True)
+    assert np.mean(found) > 0.85
+    assert np.mean(named) > 0.8, "the label that is right is named"
+
+
+def planted_and_found(seed: int) -> tuple[float, float]:
+    """Of 12 mistakes among 150 answers the share among the 12 most doubted; of these, how often the truth is named."""
+    made = blobs(items=300, labels=5, spread=0.4, seed=seed)
+    rng = np.random.default_rng(seed)
     rows = rng.permutation(300)[:150]
     given_ids = made.label_ids[rows].copy()
     wrong = rng.permutation(150)[:12]
     given_ids[wrong] = (given_ids[wrong] + 1) % 5
-    found = adapt(made.pool(), made.names, rows, given_ids, 5, generator=rng)
-    assert found.held_out is not None
-    probabilities = softmax(found.calibration.temper(found.held_out.logits))
-    doubted = doubts(probabilities, found.held_out.answers.label_ids, found.held_out.foreseeable)
-    first = set(doubted.place[:12].tolist())
-    assert len(first & set(wrong.tolist())) >= 11
-    right = made.label_ids[rows[doubted.place[:12]]] == doubted.label_id[:12]
-    assert right.mean() > 0.8, "the label that is right is named"
+    adapted = adapt(made.pool(), made.names, rows, given_ids, 5, generator=rng)
+    assert adapted.held_out is not None
+    probabilities = softmax(adapted.calibration.temper(adapted.held_out.logits))
+    doubted = doubts(probabilities, adapted.held_out.answers.label_ids, adapted.held_out.foreseeable)
+    named = made.label_ids[rows[doubted.place[:12]]] == doubted.label_id[:12]
+    return np.isin(doubted.place[:12], wrong).mean(), named.mean()
 
 
 def test_what_could_not_be_foreseen_is_not_doubted() -> None:
