@@ -60,7 +60,7 @@ function picture(row: Row): HTMLElement {
 }
 
 function verdict({ state, label, confidence, given }: Suggestion): HTMLElement {
-  if (state === "open") return h("span", { class: "chip model num" }, h("b", {}, h("bdi", {}, nameOf(label))), sure(confidence));
+  if (state === "open") return h("span", { class: "chip model num" }, h("b", {}, h("bdi", {}, nameOf(label))), h("span", { class: "nowrap" }, sure(confidence)));
   if (state === "rejected") return h("span", { class: "chip warn num" }, "✕ ", h("s", {}, h("bdi", {}, nameOf(label))), sure(confidence));
   return h("span", { class: state === "imported" ? "chip imported" : "chip human" }, "✓ ", h("b", {}, h("bdi", {}, nameOf(given?.label ?? label))));
 }
