@@ -59,4 +59,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     here = Path(__file__).parent
     for item in items:
         if {here / "browser", here / "deploy"} & set(item.path.parents):
-            item.add_marker(pytest.mark.flaky(reruns=2, reruns_delay=1))
+            item.add_marker(pytest.mark.flaky(reruns=3, reruns_delay=2))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Why a test ran again: the end of what its failed attempt said."""
+    for report in terminalreporter.stats.get("rerun", []):
+        terminalreporter.section(f"ran again: {report.nodeid}", sep="-")
+        terminalreporter.write_line("\n".join(str(report.longrepr).splitlines()[-25:]))
