@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from labeling import auditors, overview, weighing
+from labeling import overview, weighing
 from labeling.models import Answer, Gold, Label, Member, Origin, Project, Purpose, Skills, User
 from metalearning import agreement
 from metalearning.agreement import Said
@@ -66,11 +66,6 @@ def together(project: Project) -> dict[str, Any]:
     """How far people agree over all: how many `people` answered, `items` of several, and two measures of agreement."""
     said, ids, _when = _said(project)
     return {"people": len(ids)} | _agreed(agreement.counts(said))
-
-
-def gold_score(project: Project, user_id: int, since: datetime | None = None) -> tuple[int, int]:
-    """(right, all) of this person's gold answers; the first to each item counts, training does not."""
-    return auditors.gold_score(project, [user_id], since)
 
 
 def gold_items(project: Project, person: int | None = None, most: int = GOLD_LISTED) -> list[dict[str, Any]]:

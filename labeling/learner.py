@@ -38,7 +38,6 @@ from metalearning.voices import Voice
 QUEUE = 200  # items ranked after each adaptation: more than a team answers before the next one
 DIGITS = 9  # likeliest labels kept for each of them
 GRAPH_LIMIT = 200_000  # items beyond which neighbours cost more than they give
-NEIGHBOURS = 10
 FEWEST_HELD_OUT = 5  # answers of a label below which a share of them says nothing
 MOST_CONFUSIONS = 50
 FOLDS = 5  # of a comparison: each answer is judged by a model that learned from four fifths of the others
@@ -176,7 +175,7 @@ def _graph(lesson: Lesson) -> csr_matrix:
     size = len(lesson.x)
     if stored := lesson.recall():
         return csr_matrix((stored["data"], stored["indices"], stored["indptr"]), shape=(size, size))
-    drawn = graph.neighbour_graph(lesson.x, NEIGHBOURS, np.random.default_rng(0))
+    drawn = graph.neighbour_graph(lesson.x, graph.NEIGHBOURS, np.random.default_rng(0))
     lesson.keep({"data": drawn.data, "indices": drawn.indices, "indptr": drawn.indptr})
     return drawn
 

@@ -15,7 +15,9 @@ from metalearning import learning_curve
 from metalearning.learning_curve import Curve, Forecast
 
 AHEAD = 50  # answers whose gain is foretold
-Points = tuple[tuple[int, float, float, float], ...]
+Point = tuple[int, float, float, float]
+"""(answers, estimate, low, high)."""
+Points = tuple[Point, ...]
 
 
 def audited(project: Project) -> dict[str, Any]:
@@ -44,7 +46,7 @@ def forecast(project: Project, snapshot: Snapshot | None, measured: dict[str, An
     """
     if by := _reached(project, snapshot, measured):
         return _forecast(Forecast(0, 0, 0, ""), "reached") | {"by": by, "words": ""}
-    if snapshot is None or _accuracy(snapshot) is None:
+    if snapshot is None or _newest_point(snapshot) is None:
         return _forecast(Forecast(None, None, None, "few"), "few") | {"by": "", "words": _why_untold("few", None)}
     told = learning_curve.forecast(curve(snapshot), project.goal_accuracy)
     open_items = project.tally.open
@@ -76,11 +78,10 @@ def stopping(project: Project, snapshot: Snapshot | None, foretold: dict[str, An
 
 def ahead(project: Project, answers: int, estimates: dict[str, Any]) -> dict[str, Any] | None:
     """What the next answers may gain after this round, as its snapshot keeps it; None where no curve can be fitted."""
-    newest = estimates.get("accuracy")
-    if not newest:
+    newest = _point(answers, estimates.get("accuracy"))
+    if newest is None:
         return None
-    points = {point[0]: point for point in _points(project, None)}
-    points[answers] = (answers, newest["estimate"], newest["low"], newest["high"])
+    points = {point[0]: point for point in _points(project, None)} | {answers: newest}
     fitted = _fitted(tuple(point for _n, point in sorted(points.items()) if point[0] <= answers))
     if fitted is None:
         return None
@@ -136,8 +137,8 @@ def _reached(project: Project, snapshot: Snapshot | None, measured: dict[str, An
     certified = max((one.accepted for one in standing if one.eps <= 1 - goal + 1e-9), default=0)
     if certified and project.tally.open == 0 and certified >= project.tally.accepted:
         return "certificate"
-    known = _accuracy(snapshot) if snapshot else None
-    return "estimate" if known and known["low"] >= goal else ""
+    newest = _newest_point(snapshot)
+    return "estimate" if newest and newest[2] >= goal else ""
 
 
 def _forecast(told: Forecast, state: str) -> dict[str, Any]:
@@ -157,22 +158,24 @@ def _why_untold(reason: str, least: int | None) -> str:
     return f"{said} {more}"
 
 
-def _accuracy(snapshot: Snapshot) -> dict[str, Any] | None:
-    known = snapshot.estimates.get("accuracy")
-    return known if known and None not in (known.get("estimate"), known.get("low"), known.get("high")) else None
+def _point(answers: int, accuracy: dict[str, Any] | None) -> Point | None:
+    """An estimate as a point of the curve; None where it does not tell all of it."""
+    estimate, low, high = ((accuracy or {}).get(name) for name in ("estimate", "low", "high"))
+    return None if estimate is None or low is None or high is None else (answers, estimate, low, high)
+
+
+def _newest_point(snapshot: Snapshot | None) -> Point | None:
+    return _point(snapshot.answers, snapshot.estimates.get("accuracy")) if snapshot else None
 
 
 def _points(project: Project, upto: Snapshot | None) -> Points:
-    """(answers, estimate, low, high) of each number of answers, the newest model's, ascending."""
+    """The estimate at each number of answers, the newest model's, ascending."""
     found = Snapshot.objects.filter(project=project, estimates__accuracy__isnull=False).order_by("number")
     if upto is not None:
         found = found.filter(number__lte=upto.number)
-    points = {
-        answers: (answers, known["estimate"], known["low"], known["high"])
-        for answers, known in found.values_list("answers", "estimates__accuracy")
-        if known and None not in (known.get("estimate"), known.get("low"), known.get("high"))
-    }
-    return tuple(point for _answers, point in sorted(points.items()))
+    told = (_point(*one) for one in found.values_list("answers", "estimates__accuracy"))
+    points = {point[0]: point for point in told if point}
+    return tuple(points[answers] for answers in sorted(points))
 
 
 @lru_cache(maxsize=64)

@@ -9,7 +9,7 @@ import numpy as np
 from django.db.models import Count, F, Q
 from django.utils.translation import gettext as _
 
-from labeling import annotators, certificates, doubts, duplicates, evaluation, overview, suggestions
+from labeling import annotators, auditors, certificates, doubts, duplicates, evaluation, overview, suggestions
 from labeling.models import Answer, Certificate, Gold, Item, Label, Mark, Project, Purpose, Snapshot, Status
 from metalearning.shares import Share, wilson
 
@@ -146,8 +146,7 @@ def _suggestions_against_reference(project: Project, snapshot: Snapshot | None) 
 def _gold(project: Project) -> list[dict[str, Any]]:
     """What people made of the gold items mixed into their questions."""
     authors = Answer.objects.filter(project=project, purpose=Purpose.GOLD).order_by().values_list("author", flat=True)
-    scores = [annotators.gold_score(project, author) for author in authors.distinct() if author is not None]
-    share = wilson(sum(right for right, _n in scores), sum(n for _right, n in scores))
+    share = wilson(*auditors.gold_score(project, {author for author in authors.distinct() if author is not None}))
     return [_measure("gold", share)] if share is not None and share.count >= FEWEST else []
 
 

@@ -10,6 +10,7 @@ from django.db import transaction
 from django.db.models import Count, F, QuerySet
 
 from labeling import prepared, weighing
+from labeling.locking import lock
 from labeling.models import LABELLING, Acceptance, Answer, Item, Origin, Project, Purpose, Status, Tally
 
 Standing = tuple[str, int | None]  # (status, label id)
@@ -29,7 +30,7 @@ def restate(project_id: int, item_ids: Sequence[int]) -> None:
     project = Project.objects.get(pk=project_id)
     for some in _slices(item_ids):
         # Locked, and before the answers are read: of two who change an item at once, the second counts from the first.
-        locked = Item.objects.select_for_update(no_key=True).filter(pk__in=some).order_by("pk")
+        locked = lock(Item.objects).filter(pk__in=some).order_by("pk")
         before: dict[int, Standing] = {pk: (status, label) for pk, status, label in locked.values_list(*STANDS)}
         after = derive(project, some)
         by_standing: dict[Standing, list[int]] = defaultdict(list)
@@ -89,7 +90,7 @@ def add_items(project_id: int, count: int, imported: int = 0) -> int:
 
     `imported` of them have a label from the file: they are inserted as IMPORTED with it, their answers beside them.
     """
-    tally = Tally.objects.select_for_update(no_key=True).get(project=project_id)
+    tally = lock(Tally.objects).get(project=project_id)
     Tally.objects.filter(pk=tally.pk).update(items=F("items") + count, imported=F("imported") + imported)
     return tally.items
 

@@ -15,6 +15,9 @@ from metalearning.vectors import Rows, one_hot, softmax, unit
 EXACT_LIMIT = 20_000
 """Up to this many items every pair is compared; beyond it only items in neighbouring cells are."""
 
+NEIGHBOURS = 10
+"""Of each item in the recipe's graph."""
+
 
 @dataclass(frozen=True)
 class Neighbours:

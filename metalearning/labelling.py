@@ -14,13 +14,11 @@ from jaxtyping import Float
 from metalearning.acquisition import rank, strategy_for
 from metalearning.adapt import Config as Recipe
 from metalearning.adapt import adapt
-from metalearning.graph import neighbour_graph
+from metalearning.graph import NEIGHBOURS, neighbour_graph
 from metalearning.pool import Pool
 from metalearning.predict import predict
 from metalearning.sources import TaskSource, grouped_names
 from metalearning.vectors import Rows, unit
-
-NEIGHBOURS = 10
 
 
 @dataclass(frozen=True)

@@ -15,13 +15,12 @@ from torch import Tensor
 
 from metalearning.adapt import Adaptation, adapt
 from metalearning.experts import silent_labels
-from metalearning.graph import EXACT_LIMIT, neighbour_graph
+from metalearning.graph import EXACT_LIMIT, NEIGHBOURS, neighbour_graph
 from metalearning.pool import Pool
 from metalearning.predict import Prediction, predict, top
 from metalearning.tuning import Lesson, Network, Params, States, embed, tune
 from metalearning.vectors import Rows, log_softmax
 
-NEIGHBOURS = 10
 FLOOR = 1e-6
 """Share below which a label's is not told apart from nothing: no voice may rule a label out for good."""
 AROUND = 1_000

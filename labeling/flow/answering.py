@@ -11,8 +11,9 @@ from django.db import IntegrityError, transaction
 from django.db.models import Q, QuerySet
 from django.utils.translation import gettext as _
 
-from labeling import annotators, asking, dispatch, prepared, standing
+from labeling import annotators, asking, auditors, dispatch, prepared, standing
 from labeling.errors import Conflict, NotFound
+from labeling.locking import lock
 from labeling.models import (
     Acceptance,
     Answer,
@@ -105,7 +106,7 @@ def decide(
         if known:
             return Submitted(known, created=False)
         # Locked, so that of two decisions at once the second takes the place of the first.
-        Item.objects.select_for_update(no_key=True).get(pk=item.pk)
+        lock(Item.objects).get(pk=item.pk)
         _decisions(item).update(withdrawn_at=now, withdrawn_by=reviewer)
         answer = Answer.objects.create(
             project=project, item=item, author=reviewer, label=label, key=key, created_at=now,
@@ -287,7 +288,7 @@ def _pause_if_poor(project: Project, author: User, now: datetime) -> None:
     member = Member.objects.filter(project=project, user=author, role=Role.ANNOTATOR, paused_at=None).first()
     if member is None:
         return
-    score = annotators.score(*annotators.gold_score(project, author.pk, since=member.resumed_at))
+    score = annotators.score(*auditors.gold_score(project, [author.pk], since=member.resumed_at))
     if score["high"] < project.gold_threshold:
         Member.objects.filter(pk=member.pk, paused_at=None).update(paused_at=now)
 

@@ -19,6 +19,7 @@ from labeling import asking, auditors, candidates, certificates, dispatch, live,
 from labeling.auditors import Said
 from labeling.candidates import Frozen
 from labeling.errors import BadField, Conflict
+from labeling.locking import lock
 from labeling.models import Ask, Audit, Certificate, Job, Member, Project, Snapshot, Status, User
 from metalearning import certificate as betting
 from metalearning import learning_curve
@@ -316,7 +317,7 @@ def _why_not(plan: betting.Plan, told: betting.Forecast, budget: int, wrong: flo
 
 def _running(certificate: Certificate) -> Certificate | None:
     """The certificate, locked if it is still running: two workers decide one after the other, and once."""
-    locked = Certificate.objects.select_for_update(no_key=True, of=("self",)).select_related("project", "started_by")
+    locked = lock(Certificate.objects, of=("self",)).select_related("project", "started_by")
     return locked.filter(pk=certificate.pk, state=State.RUNNING).first()
 
 

@@ -9,6 +9,7 @@ from django.utils.translation import gettext as _
 
 from labeling import asking, dispatch, standing
 from labeling.errors import Conflict
+from labeling.locking import lock
 from labeling.models import Answer, Item, Job, Mark, Status, User
 
 
@@ -40,7 +41,7 @@ def ask_again(*, item: Item, reviewer: User, now: datetime) -> Item:
     Raises Conflict where the item has no answer.
     """
     with transaction.atomic():
-        item = Item.objects.select_for_update(no_key=True).select_related("project").get(pk=item.pk)
+        item = lock(Item.objects).select_related("project").get(pk=item.pk)
         current = Answer.objects.filter(item=item, withdrawn_at=None)
         if not current.update(withdrawn_at=now, withdrawn_by=reviewer):
             raise Conflict(_("This item has no answer that could be asked again."))

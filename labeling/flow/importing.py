@@ -19,6 +19,7 @@ from django.utils.translation import gettext as _
 from labeling import blobs, bulk, formats, standing
 from labeling.errors import BadField, BadFile, Cancelled
 from labeling.jobs import Progress
+from labeling.locking import lock
 from labeling.models import Answer, BadRow, Item, Job, Label, Origin, Project, Reference, Status, Tally, Upload
 
 BATCH = 4_000  # rows in one transaction: a fraction of a second, for others wait for the write lock
@@ -162,7 +163,7 @@ def _store(job: Job, plan: Plan, some: Sequence[Read], now: datetime) -> None:
     project = job.project
     with transaction.atomic():
         # Held from the start: another import must not add the same content between our look and our insert.
-        Tally.objects.select_for_update(no_key=True).get(project=project)
+        lock(Tally.objects).get(project=project)
         batch = _new_ones(project, some)
         labels, created = _labels(project, plan, batch)
         items = _add(project, batch, labels if plan.labels == "answers" else {}, now)

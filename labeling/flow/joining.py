@@ -12,6 +12,7 @@ from django.db.models import F
 from django.utils.translation import gettext as _
 
 from labeling.errors import BadField, Conflict, NotFound
+from labeling.locking import lock
 from labeling.models import Invitation, Lease, Member, Project, Role, User
 
 MOST_USES = 1_000
@@ -124,7 +125,7 @@ def remove(*, member: Member) -> None:
 def _keep_an_admin(member: Member) -> None:
     admins = Member.objects.filter(project=member.project_id, role=Role.ADMIN)
     # The lock keeps the last two admins from removing each other at the same time.
-    if list(admins.select_for_update(no_key=True).values_list("pk", flat=True)) == [member.pk]:
+    if list(lock(admins).values_list("pk", flat=True)) == [member.pk]:
         raise Conflict(_("The project needs an admin. Make someone else an admin first."))
 
 

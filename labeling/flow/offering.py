@@ -14,6 +14,7 @@ from django.utils.translation import gettext as _
 
 from labeling import dispatch
 from labeling.errors import BadField, Conflict
+from labeling.locking import lock
 from labeling.models import Acceptance, Answer, Item, Job, Label, Mark, Project, Reference, Rule, Snapshot
 
 MOST_LABELS = 2_000
@@ -56,7 +57,7 @@ def add(*, project: Project, labels: Iterable[NewLabel]) -> list[Label]:
     """Add labels after the ones that are there. Raises BadField, or Conflict where a name or key is taken."""
     new = list(labels)
     # The lock makes two people who add at once take different positions.
-    Project.objects.select_for_update(no_key=True).get(pk=project.pk)
+    lock(Project.objects).get(pk=project.pk)
     taken = list(Label.objects.filter(project=project))
     if len(taken) + len(new) > MOST_LABELS:
         raise BadField("labels", _("A project has at most %(most)s labels.") % {"most": MOST_LABELS})

@@ -12,6 +12,7 @@ from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
 
 from labeling import asking, pool, prepared, suggestions
+from labeling.locking import lock
 from labeling.models import (
     Acceptance,
     Answer,
@@ -86,7 +87,7 @@ def hold(*, item: Item, user: User, tab: str, now: datetime) -> Lease:
         Candidate.objects.filter(item=item).delete()
         mine = Lease.objects.filter(project=item.project_id, holder=user, tab=tab).order_by("created_at", "pk")
         oldest = mine.values_list("created_at", flat=True).first()
-        blind = _was_blind(item, user)
+        reason, top = _returned(item, user)
         lease, _ = Lease.objects.update_or_create(
             item=item,
             slot=0,
@@ -97,8 +98,8 @@ def hold(*, item: Item, user: User, tab: str, now: datetime) -> Lease:
                 # Leases are shown in the order they were made, so it has to look older than the others.
                 "created_at": min(now, oldest - timedelta(microseconds=1)) if oldest else now,
                 "expires_at": now + timedelta(seconds=item.project.lease_seconds),
-                "reason": {"code": asking.BLIND if blind else "returned"},
-                "top": _unseen(item, user) if blind else [],
+                "reason": {"code": reason},
+                "top": top,
             },
         )
     return lease
@@ -264,16 +265,16 @@ def _blind(lease: Lease) -> None:
     lease.save(update_fields=["reason"])
 
 
-def _unseen(item: Item, user: User) -> list[list[Any]]:
-    """What the model had thought when this person answered the item blind, as a lease keeps it."""
+def _returned(item: Item, user: User) -> tuple[str, list[list[Any]]]:
+    """Why an item comes back to this person, and what the model had thought of it, if it was asked blind.
+
+    Blind it stays: taking an answer back is no way to the suggestion.
+    """
     last = Answer.objects.filter(item=item, author=user).order_by("-pk").first()
-    return [[last.foreseen_id, last.foreseen_p]] if last and last.foreseen_id else []
-
-
-def _was_blind(item: Item, user: User) -> bool:
-    """Whether this person was asked blind before: taking it back is no way to the suggestion."""
-    last = Answer.objects.filter(item=item, author=user).order_by("-pk").values_list("reason", flat=True).first()
-    return last == asking.BLIND or Ask.objects.filter(item=item).exclude(not_for=user).exists()
+    was_blind = last is not None and last.reason == asking.BLIND
+    if not was_blind and not Ask.objects.filter(item=item).exclude(not_for=user).exists():
+        return "returned", []
+    return asking.BLIND, [[last.foreseen_id, last.foreseen_p]] if last and last.foreseen_id else []
 
 
 def _from_queue(
@@ -327,11 +328,7 @@ def _from_anywhere(
     found: dict[int, Item] = {}
     while len(found) < count:
         start = chance.randrange(size)
-        rest = (
-            items.exclude(pk__in=list(found))
-            .order_by("row")
-            .select_for_update(no_key=True, skip_locked=True, of=("self",))
-        )
+        rest = lock(items.exclude(pk__in=list(found)).order_by("row"), skip_locked=True, of=("self",))
         item = rest.filter(row__gte=start).first() or rest.filter(row__lt=start).first()
         if item is None:
             break
@@ -421,7 +418,7 @@ def _first_between(
 def _open(queue: QuerySet[Candidate], user: Any, now: Any, *, several: bool) -> QuerySet[Candidate]:
     """Candidates that nobody else is taking at this moment, locked until the transaction ends, in order."""
     free = _free(queue.filter(item__status=Status.OPEN), "item_id", user, now, several)
-    locked = free.select_for_update(no_key=True, skip_locked=True, of=("self",)).select_related("item", "snapshot")
+    locked = lock(free, skip_locked=True, of=("self",)).select_related("item", "snapshot")
     return locked.order_by("position")
 
 
@@ -436,7 +433,7 @@ def _shown(leases: QuerySet[Lease]) -> QuerySet[Lease]:
 
 def _give_back(leases: QuerySet[Lease], now: datetime) -> int:
     with transaction.atomic():
-        held = list(leases.select_for_update(no_key=True, skip_locked=True).select_related("item"))
+        held = list(lock(leases, skip_locked=True).select_related("item"))
         gone = [lease for lease in held if not _waits_on(lease, now)]
         asked = set(Ask.objects.filter(item__in=[lease.item_id for lease in gone]).values_list("item_id", flat=True))
         Candidate.objects.bulk_create(

@@ -13,6 +13,7 @@ from django.utils.translation import gettext as _
 
 from labeling import asking, certificates, dispatch, standing, suggestions
 from labeling.errors import BadField, Conflict
+from labeling.locking import lock
 from labeling.models import (
     Acceptance,
     Batch,
@@ -121,7 +122,7 @@ def reject(*, project: Project, reviewer: User, item: Item, snapshot: Snapshot, 
     An accepted item is opened again. Raises Conflict where a person has answered the item, or nothing is suggested.
     """
     with transaction.atomic():
-        item = Item.objects.select_for_update(no_key=True).get(pk=item.pk)
+        item = lock(Item.objects).get(pk=item.pk)
         if item.status in (Status.ANSWERED, Status.IMPORTED):
             raise Conflict(_("This item has an answer already; change the answer instead."))
         label_id, confidence = _suggested(item, snapshot)
@@ -217,14 +218,12 @@ def _settle(batch: Batch, some: Suggestions) -> int | None:
     Call it in a transaction.
     """
     # The row's lock makes an undo wait for this chunk, and then take it back too.
-    if Batch.objects.select_for_update(no_key=True).filter(pk=batch.pk, undone_at=None).first() is None:
+    if lock(Batch.objects).filter(pk=batch.pk, undone_at=None).first() is None:
         return None
     suggested = dict(
         zip(some.rows.tolist(), zip(some.label_ids.tolist(), some.confidence.tolist(), strict=True), strict=True)
     )
-    open_items = Item.objects.select_for_update(no_key=True).filter(
-        project=batch.project_id, row__in=list(suggested), status=Status.OPEN
-    )
+    open_items = lock(Item.objects).filter(project=batch.project_id, row__in=list(suggested), status=Status.OPEN)
     ids = dict(open_items.order_by("pk").values_list("pk", "row"))
     refused = set(Mark.objects.filter(item__in=list(ids), code=Mark.Code.REJECT).values_list("item_id", "label_id"))
     accepted = [
@@ -256,7 +255,7 @@ def _current(batch: Batch) -> QuerySet[Acceptance]:
 
 def _withdraw(batch: Batch, acceptances: QuerySet[Acceptance], now: datetime) -> int:
     """Withdraw these and say anew where their items stand; returns how many there were."""
-    item_ids = list(acceptances.select_for_update(no_key=True).values_list("item_id", flat=True))
+    item_ids = list(lock(acceptances).values_list("item_id", flat=True))
     acceptances.update(withdrawn_at=now)
     standing.restate(batch.project_id, item_ids)
     return len(item_ids)

@@ -15,6 +15,7 @@ from jaxtyping import Bool
 
 from labeling import dispatch, matching, rulebook, votes
 from labeling.errors import BadField, Conflict, UnknownLabel
+from labeling.locking import lock
 from labeling.matching import Content
 from labeling.models import Item, Job, Label, Project, Rule, Tally, User
 
@@ -56,7 +57,7 @@ def make(*, project: Project, by: User, values: Mapping[str, Any], now: datetime
     rule = Rule(project=project, created_by=by, created_at=now)
     with transaction.atomic():
         # The lock keeps the same rule from being made twice at once.
-        Project.objects.select_for_update(no_key=True).get(pk=project.pk)
+        lock(Project.objects).get(pk=project.pk)
         if Rule.objects.filter(project=project, deleted_at=None).count() >= MOST_RULES:
             raise BadField("text", _("A project has at most %(most)s rules. Delete some.") % {"most": MOST_RULES})
         fill(rule, values)
@@ -69,7 +70,7 @@ def make(*, project: Project, by: User, values: Mapping[str, Any], now: datetime
 def change(*, rule: Rule, values: Mapping[str, Any], now: datetime) -> Rule:
     """Change what a rule looks for or speaks for, or switch it on or off by `active`. Raises as `make` does."""
     with transaction.atomic():
-        locked = Rule.objects.select_for_update(no_key=True).filter(pk=rule.pk, deleted_at=None).first()
+        locked = lock(Rule.objects).filter(pk=rule.pk, deleted_at=None).first()
         if locked is None:
             raise Conflict(_("This rule has been deleted meanwhile."))
         if any(name != "active" for name in values):

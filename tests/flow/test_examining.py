@@ -7,7 +7,7 @@ import random
 import pytest
 from django.utils import timezone
 
-from labeling import annotators
+from labeling import annotators, auditors
 from labeling.errors import BadField, Conflict, NotFound
 from labeling.flow import answering, examining, queueing
 from labeling.models import (
@@ -118,7 +118,7 @@ def test_when_the_open_items_are_done_nobody_is_kept_with_gold(project: Project,
 def test_a_gold_answer_scores_and_labels_nothing(project: Project, anna: User) -> None:
     Project.objects.filter(pk=project.pk).update(gold_share=0.5)
     seen = answer_all(project, anna, "yes")
-    assert annotators.gold_score(project, anna.pk) == (0, seen)
+    assert auditors.gold_score(project, [anna.pk]) == (0, seen)
     labels = Item.objects.filter(pk__in=gold_of(project)).values_list("label__name", flat=True)
     assert set(labels) == {"no"}
     told = next(one for one in annotators.describe(project, timezone.now())["people"] if one["name"] == "anna")
@@ -133,7 +133,7 @@ def test_the_first_answer_counts_not_the_one_put_right_later(project: Project, a
     )
     assert say(project, item, anna, "yes").purpose == Purpose.GOLD
     assert say(project, item, anna, "no").purpose == Purpose.GOLD
-    assert annotators.gold_score(project, anna.pk) == (0, 1)
+    assert auditors.gold_score(project, [anna.pk]) == (0, 1)
 
 
 def test_who_lies_below_the_threshold_by_more_than_chance_is_paused_until_an_admin_lifts_it(
@@ -168,7 +168,7 @@ def test_newcomers_are_trained_on_gold_items_and_told_at_once(project: Project, 
         no = Label.objects.get(project=project, name="no").pk
         assert told == {"right": name == "no", "label": no}
     assert Answer.objects.filter(author=anna, purpose=Purpose.TRAINING).count() == 3
-    assert annotators.gold_score(project, anna.pk) == (0, 0)
+    assert auditors.gold_score(project, [anna.pk]) == (0, 0)
     Project.objects.filter(pk=project.pk).update(gold_share=0)
     [item] = client.get(f"{url}/next?count=1").json()["items"]
     assert item["id"] not in gold_of(project)

@@ -10,7 +10,7 @@ import { Hand } from "./hand";
 import { fetchAhead } from "./image";
 import { shown, type Keymap } from "./keys";
 import { nextRequest, Outbox, releaseGone, type OutboxState } from "./outbox";
-import { told } from "./others";
+import { othersSaid } from "./others";
 import { Picker } from "./picker";
 import { Side, type JustAnswered } from "./side";
 import { uuid } from "../shared/browser";
@@ -209,7 +209,7 @@ export class Session {
     this.picker.open({
       title: t("change_title"),
       item: row.text || row.name,
-      others: row.others?.length ? t("others_said", { said: told(row.others, this.data.labels) }) : "",
+      others: othersSaid(row.others, this.data.labels),
       now: row.label,
       slots: this.allSlots(),
       choose: (label) => {
@@ -413,7 +413,7 @@ export class Session {
     const number = item.row + 1;
     const text = item.text.slice(0, 300) || item.name;
     const suggested = suggestion ? t("announce_suggestion", { label: this.nameOf(suggestion.label), p: percent(suggestion.confidence) }) : "";
-    const others = item.others?.length ? t("others_said", { said: told(item.others, this.data.labels) }) : "";
+    const others = othersSaid(item.others, this.data.labels);
     this.announce([said, t("announce_item", { number, text }), suggested, others].filter(Boolean).join(" "));
   }
 

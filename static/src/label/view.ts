@@ -4,7 +4,7 @@ import { percent } from "../shared/format";
 import { slots, type Slot } from "./digits";
 import { imageFrame } from "./image";
 import { shown } from "./keys";
-import { told } from "./others";
+import { othersSaid } from "./others";
 import type { Label, NextItem, Suggestion } from "./types";
 
 const LISTED = 30; // up to so many labels all have a button; of more, the rest is found by typing
@@ -69,9 +69,9 @@ export class View {
     this.showFacts(item);
     this.showLabels(item.suggestion);
     this.showSpoken(item.suggestion);
-    const others = told(item.others, this.labels);
+    const others = othersSaid(item.others, this.labels);
     byId("others").hidden = !others;
-    byId("others").textContent = others ? t("others_said", { said: others }) : "";
+    byId("others").textContent = others;
   }
 
   /** Show in place of the item why there is none, and what can be done. */
