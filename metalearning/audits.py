@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from scipy.stats import beta, hypergeom
+from scipy.special import betaincinv
 
 LEAST_EACH = 10
 """Audits for each stratum, where it has so many items: fewer leave its interval too wide to be of use."""
@@ -37,6 +37,8 @@ def share_right(stratum: Stratum, alpha: float = 0.05) -> Interval:
     invert, with the hypergeometric distribution; Wang 2015 for its finite populations). It holds at least 1 - alpha.
     Raises ValueError without an audit.
     """
+    from scipy.stats import hypergeom  # a second to load, which every process that shows a page would wait for
+
     size, audits, wrong = stratum.size, stratum.audits, stratum.wrong
     if not 0 <= wrong <= audits <= size or not audits:
         raise ValueError(f"{wrong} wrong of {audits} audits of {size} items is no sample")
@@ -83,8 +85,8 @@ def auditor_error(doubles: int, disagreements: int, alpha: float = 0.05) -> Inte
 
 def exact(some: int, count: int, alpha: float = 0.05) -> Interval:
     """A share of `count` >= 1 independent cases with its exact interval (Clopper & Pearson 1934)."""
-    low = float(beta.ppf(alpha / 2, some, count - some + 1)) if some else 0.0
-    high = float(beta.ppf(1 - alpha / 2, some + 1, count - some)) if some < count else 1.0
+    low = float(betaincinv(some, count - some + 1, alpha / 2)) if some else 0.0
+    high = float(betaincinv(some + 1, count - some, 1 - alpha / 2)) if some < count else 1.0
     return Interval(some / count, low, high)
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool, Float
-from scipy.stats import beta
+from scipy.special import betainc
 
 from metalearning.calibration import expected_calibration_error
 from metalearning.shares import wilson
@@ -119,12 +119,12 @@ def calibration_error(
 def probability_more_wrong(first: Score, second: Score) -> float:
     """P(the first's error rate is the higher), in [0, 1], under uniform priors on both rates.
 
-    Each rate is Beta(1 + wrong, 1 + right) a posteriori (Bayes 1763); integrated by the midpoints of 4,000 slices.
+    Each rate is Beta(1 + wrong, 1 + right) a posteriori (Bayes 1763); integrated over 4,000 slices by their midpoints.
     """
-    rate = (np.arange(4000) + 0.5) / 4000
-    density = beta.pdf(rate, 1 + first.count - first.right, 1 + first.right)
-    lower = beta.cdf(rate, 1 + second.count - second.right, 1 + second.right)
-    return float(np.clip((density * lower).mean(), 0, 1))
+    edges = np.linspace(0, 1, 4001)
+    slices = np.diff(betainc(1 + first.count - first.right, 1 + first.right, edges))
+    lower = betainc(1 + second.count - second.right, 1 + second.right, (edges[1:] + edges[:-1]) / 2)
+    return float(np.clip(slices @ lower, 0, 1))
 
 
 def mix(margin: Score, at_random: Score, random_share: float) -> Mix:

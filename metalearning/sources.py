@@ -21,6 +21,8 @@ Encode = Callable[[Sequence[str]], Float[np.ndarray, "texts dim"]]
 """From texts to L2-normalised float32 vectors."""
 Keys = Shaped[np.ndarray, " items"]
 """A fingerprint of each item's content: equal items have equal keys, wherever they come from."""
+FEWEST = 2
+"""Sources without which none can be kept out while another is trained on."""
 
 
 class UnusableSource(ValueError):

@@ -13,10 +13,8 @@ from metalearning.checkpoint import Checkpoint
 from metalearning.comparison import Difference, over_groups
 from metalearning.labelling import Sampling
 from metalearning.metatrain import Config, evaluate, metatrain
-from metalearning.sources import TaskSource, without
+from metalearning.sources import FEWEST, TaskSource, without
 
-FEWEST = 2
-"""Projects without which none can be kept out while another is trained on."""
 NEEDED = 4
 """Items of a label without which no task can be drawn from it."""
 Progress = Callable[[int, int], None]

@@ -6,7 +6,7 @@ import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from django.conf import settings
@@ -17,10 +17,10 @@ from django.utils.translation import gettext as _
 from labeling import checkpoints, dispatch, naming, pool
 from labeling.errors import Conflict
 from labeling.models import LABELLING, Answer, Checkpoint, Job, Project, User
-from metalearning import checkpoint as files
-from metalearning import labelling, trial
-from metalearning.metatrain import Config
-from metalearning.sources import TaskSource
+from metalearning.sources import FEWEST, TaskSource
+
+if TYPE_CHECKING:
+    from metalearning import trial
 
 MOST = 20_000  # answered items of a project that are learned from, the newest
 SETTINGS = ("tasks", "validation_tasks", "epochs", "members", "rate", "seed")  # what may be asked of a training
@@ -32,11 +32,11 @@ def begin(*, project: Project, by: User | None, asked: dict[str, Any] | None = N
     `asked`: any of SETTINGS and "draws", for a quicker or a longer trial. Raises Conflict while another trial waits or
     runs, and where fewer than two projects contribute.
     """
-    if Project.objects.filter(contributes=True).count() < trial.FEWEST:
+    if Project.objects.filter(contributes=True).count() < FEWEST:
         message = _(
             "At least %(count)d projects must contribute, so that one can be kept out while others are learned from."
         )
-        raise Conflict(message % {"count": trial.FEWEST})
+        raise Conflict(message % {"count": FEWEST})
     if Job.objects.filter(kind=Job.Kind.IMPROVE, state__in=[Job.State.QUEUED, Job.State.RUNNING]).exists():
         raise Conflict(_("The models are being improved already."))
     try:
@@ -52,7 +52,7 @@ def nightly() -> Job | None:
     answers = {project.pk: _answers(project).count() for project in contributing}
     last = Checkpoint.objects.filter(origin=Checkpoint.Origin.SELF_TRAINED).first()
     known = {part["project"]: part.get("answers") for part in last.sources} if last else {}
-    if len(answers) < trial.FEWEST or answers == known:
+    if len(answers) < FEWEST or answers == known:
         return None
     newest = max(contributing, key=lambda project: (answers[project.pk], project.pk))
     try:
@@ -66,6 +66,9 @@ def run(job: Job, progress: Any) -> Checkpoint:
 
     What is done so far lies in a folder of the job's own, so that a second run goes on where the first was killed.
     """
+    from metalearning import checkpoint as files  # here: a web process that only asks for a trial never loads torch
+    from metalearning import trial
+
     projects = list(Project.objects.filter(contributes=True).order_by("pk"))
     sources = {project.pk: source for project in projects if (source := read(project)) is not None}
     current = checkpoints.in_use()
@@ -82,7 +85,7 @@ def run(job: Job, progress: Any) -> Checkpoint:
         )
     except trial.TooFewProjects:
         message = _("Fewer than %(count)d contributing projects have enough answers: two labels with some twenty each.")
-        raise Conflict(message % {"count": trial.FEWEST}) from None
+        raise Conflict(message % {"count": FEWEST}) from None
     made = _keep(job, verdict, current, folder, {pk: _answers(Project(pk=pk)).count() for pk in sources})
     shutil.rmtree(folder, ignore_errors=True)
     return made
@@ -122,8 +125,10 @@ def _answers(project: Project) -> Any:
 
 
 def _plan(asked: dict[str, Any]) -> trial.Plan:
+    from metalearning import labelling, trial
+
     plan = trial.Plan()
-    training: Config = replace(plan.training, **{name: asked[name] for name in SETTINGS if name in asked})
+    training = replace(plan.training, **{name: asked[name] for name in SETTINGS if name in asked})
     if "items" in asked:
         low, high = asked["items"]
         training = replace(training, sampling=labelling.Sampling(items=(low, high)))
