@@ -50,6 +50,8 @@ SAID = (
     _("Done: %(added)s items added."),
     _("Stopped. %(added)s items were added by then; they stay."),
     _("The import failed."),
+    _("The model is reading the items: %(done)s of %(total)s. You can label meanwhile."),
+    _("The model has read the items; its suggestions follow at once."),
     _("added"),
     _("were there already"),
     _("could not be used"),

@@ -41,7 +41,7 @@ export class Run {
     if (ended(job) || this.listening) return;
     this.listening = true;
     listen(this.events, {
-      on: { job: (news: Job) => news.id === this.job.id && this.show(news) },
+      on: { job: (news: Job) => (news.id === this.job.id ? this.show(news) : news.kind === "embed" && this.showReading(news)) },
       poll: () => void (!ended(this.job) && this.poll()),
       every: POLL,
     });
@@ -105,7 +105,14 @@ export class Run {
     );
     if (job.error) byId("run-stats").before(h("div", { class: "banner bad", role: "alert" }, job.error));
     byId("onward").hidden = false;
+    if (added) byId("reading").hidden = false;
     if (bad) void this.showBad(job, bad);
+  }
+
+  /** What follows an import by itself: the model reads the items, and suggests what they are. */
+  private showReading({ state, done, total }: Job): void {
+    if (ended(this.job) && state === "running" && total > 0) byId("reading").textContent = t("The model is reading the items: %(done)s of %(total)s. You can label meanwhile.", { done: count(done), total: count(total) });
+    if (state === "done") byId("reading").textContent = t("The model has read the items; its suggestions follow at once.");
   }
 
   private async showBad(job: Job, all: number): Promise<void> {

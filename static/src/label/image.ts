@@ -16,7 +16,8 @@ export function fetchAhead(items: NextItem[]): void {
 }
 
 function load(item: NextItem): HTMLImageElement {
-  const image = h("img", { alt: item.name || t("image_number", { number: item.row + 1 }), draggable: "false", width: item.width, height: item.height });
+  // Not the file's name: it may give the label away ("plastic9.jpg").
+  const image = h("img", { alt: t("image_number", { number: item.row + 1 }), draggable: "false", width: item.width, height: item.height });
   image.decoding = "sync"; // it is decoded ahead; async would show a blank frame first
   image.src = item.image ?? "";
   image.decode().catch(() => undefined); // the place that shows it says that it is missing

@@ -411,7 +411,7 @@ export class Session {
     this.view.show(item, this.flagged.get(item.id));
     const { suggestion } = item;
     const number = item.row + 1;
-    const text = item.text.slice(0, 300) || item.name;
+    const text = item.text.slice(0, 300);
     const suggested = suggestion ? t("announce_suggestion", { label: this.nameOf(suggestion.label), p: percent(suggestion.confidence) }) : "";
     const others = othersSaid(item.others, this.data.labels);
     this.announce([said, t("announce_item", { number, text }), suggested, others].filter(Boolean).join(" "));
