@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Collection
 from datetime import datetime
 from typing import Any
 
-from django.db.models import Min
+from django.db.models import Min, QuerySet
 
-from labeling.models import Ask, Candidate, Item, Project, Snapshot, User
+from labeling.models import Acceptance, Answer, Ask, Candidate, Item, Mark, Origin, Project, Snapshot, User
 
 BLIND = "blind"  # the reason that an answer to such a question carries, and to others asked without a suggestion
 
@@ -52,6 +53,23 @@ def mix(*, project: Project, share: float) -> None:
     As many of the others are asked without a suggestion, so that a question without one tells nothing of its purpose.
     """
     Project.objects.filter(pk=project.pk).update(blind_share=share)
+
+
+def spoiled(items: QuerySet[Item] | Collection[int], *, accepted: bool = True) -> dict[int, set[int]]:
+    """By item id, who can't be asked blind: they skipped or refused it, accepted its suggestion, or have answered it.
+
+    `accepted`: whether having accepted a suggestion counts. An answer that was given blind and taken back does not.
+    """
+    who: dict[int, set[int]] = defaultdict(set)
+    marks = Mark.objects.filter(item__in=items, code__in=[Mark.Code.SKIP, Mark.Code.REJECT])
+    answers = Answer.objects.filter(item__in=items, origin=Origin.PERSON)
+    answers = answers.exclude(reason=BLIND, withdrawn_at__isnull=False)
+    found = [*marks.values_list("item_id", "author_id"), *answers.values_list("item_id", "author_id")]
+    if accepted:
+        found += Acceptance.objects.filter(item__in=items).values_list("item_id", "batch__accepted_by_id")
+    for item_id, user_id in found:
+        who[item_id].add(user_id)
+    return who
 
 
 def first(item: Item, *, reason: dict[str, Any], snapshot: Snapshot | None = None) -> None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float, Int
 
-from labeling import suggestions
+from labeling import asking, suggestions
 from labeling.models import Audit, Certificate, Item, Label, Project, Snapshot, Status
 from metalearning import audits as sampling
 from metalearning import certificate as betting
@@ -42,20 +42,32 @@ class Frozen:
         return [named[label_id] for label_id in self.label_ids.tolist()]
 
 
-def claimed(project: Project, eps: float, delta: float) -> tuple[Snapshot | None, Frozen, betting.Claim]:
-    """The surest open suggestions of the newest snapshot, as many as a claim is tried for, surest (by margin) first."""
+def claimed(
+    project: Project, people: Collection[int], eps: float, delta: float
+) -> tuple[Snapshot | None, Frozen, betting.Claim]:
+    """The surest open suggestions of the newest snapshot, as many as a claim is tried for, surest (by margin) first.
+
+    Without those that none of these `people`, who may audit, can label blind any more.
+    """
     claim = betting.Claim(eps, delta, attempts(project) + 1)
     snapshot = suggestions.latest(project)
     if snapshot is None or not suggestions.has_arrays(snapshot):
         return None, _nothing(), claim
     found = suggestions.of(project, snapshot)
-    # What somebody is looking at now, with its suggestion, can't be labelled blind any more.
-    busy = Item.objects.filter(project=project)
-    taken = busy.filter(leases__isnull=False).union(busy.filter(asks__isnull=False))
-    found = found[~np.isin(found.rows, np.fromiter(taken.values_list("row", flat=True), dtype=np.int64))]
+    found = found[~np.isin(found.rows, _taken(project, people))]
     found = found[np.lexsort((found.rows, -found.margin))]
     found = found[: betting.candidate_size(found.confidence.tolist(), claim)]
     return snapshot, _frozen(project, found.rows, found.label_ids, found.confidence), claim
+
+
+def _taken(project: Project, people: Collection[int]) -> Int[np.ndarray, " n"]:
+    """The rows of open items that somebody looks at now, with a suggestion, or that all these people have seen so."""
+    still_open = Item.objects.filter(project=project, status=Status.OPEN)
+    spoiled = asking.spoiled(still_open, accepted=False)  # an open item's acceptance was taken back
+    lost = [item_id for item_id, who in spoiled.items() if who.issuperset(people)]
+    taken = [still_open.filter(leases__isnull=False), still_open.filter(asks__isnull=False)]
+    taken += [still_open.filter(pk__in=lost[start : start + FEW]) for start in range(0, len(lost), FEW)]
+    return np.array([row for items in taken for row in items.values_list("row", flat=True)], dtype=np.int64)
 
 
 def attempts(project: Project) -> int:

@@ -11,7 +11,7 @@ import numpy as np
 from django.db.models import F, Q
 from django.utils.translation import gettext as _
 
-from labeling import asking, auditors, pool
+from labeling import asking, auditors, tested
 from labeling.auditors import Said
 from labeling.candidates import Frozen
 from labeling.models import (
@@ -88,23 +88,6 @@ def may_audit(certificate: Certificate) -> set[int]:
     if not certificate.self_audited:
         people = people.exclude(user=certificate.started_by_id)
     return set(people.values_list("user_id", flat=True))
-
-
-def spoiled(certificate: Certificate, item_ids: Collection[int]) -> dict[int, set[int]]:
-    """By item id, who can't audit it: they skipped or refused it, accepted its suggestion, or have answered it."""
-    who: dict[int, set[int]] = defaultdict(set)
-    marks = Mark.objects.filter(item__in=item_ids, code__in=[Mark.Code.SKIP, Mark.Code.REJECT])
-    for item_id, user_id in marks.values_list("item_id", "author_id"):
-        who[item_id].add(user_id)
-    answers = Answer.objects.filter(item__in=item_ids, origin=Origin.PERSON)
-    answers = answers.exclude(reason=asking.BLIND, withdrawn_at__isnull=False)
-    for item_id, user_id in answers.values_list("item_id", "author_id"):
-        who[item_id].add(user_id)
-    if not certificate.self_audited:
-        accepted = Acceptance.objects.filter(item__in=item_ids)
-        for item_id, user_id in accepted.values_list("item_id", "batch__accepted_by_id"):
-            who[item_id].add(user_id)
-    return who
 
 
 def to_accept(project: Project, certificate: Certificate) -> Suggestions:
@@ -352,14 +335,13 @@ def _nobody_left(certificate: Certificate, item_ids: Collection[int]) -> list[in
     people = may_audit(certificate)
     if not people or not item_ids:
         return []
-    who = spoiled(certificate, item_ids)
+    who = asking.spoiled(item_ids, accepted=not certificate.self_audited)
     held = set(Lease.objects.filter(item__in=item_ids).values_list("item_id", flat=True))
     return [item_id for item_id in item_ids if not people - who.get(item_id, set()) and item_id not in held]
 
 
-@lru_cache(maxsize=4)
 def _frozen(project_id: int, number: int, seed: str) -> Frozen:
-    arrays = pool.read_frozen(project_id, number, seed)
+    arrays = tested.frozen(project_id, number, seed)
     return Frozen(arrays["item_ids"], arrays["rows"], arrays["label_ids"], arrays["confidence"])
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from labeling import encoders, weighing
+from labeling import encoders, tested, weighing
 from labeling.models import LABELLING, Answer, Audit, Certificate, Label, Origin, Project
 
 LARGEST = 5_000  # answers learned from: people's before imported ones, evenly over the labels
@@ -42,9 +42,12 @@ def drawn_at_random(project: Project) -> list[int]:
 
 
 def under_audit(project: Project) -> set[int]:
-    """The rows whose labels are being tested: what audits say is not learned from before their claim is decided."""
+    """The rows whose labels are being tested: what is said of them is not learned from before that is decided.
+
+    Of a claim all that it froze, as any of it may yet be drawn; of a sample what it drew.
+    """
     running = Audit.objects.filter(certificate__project=project, certificate__state=Certificate.State.RUNNING)
-    return set(running.values_list("item__row", flat=True))
+    return {*running.values_list("item__row", flat=True), *tested.rows(project.pk).tolist()}
 
 
 def _imported(current: Any, most: int, labels: list[Label]) -> list[tuple[int, int]]:

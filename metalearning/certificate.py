@@ -233,10 +233,10 @@ def next_audits(plan: Plan, wrong: Mapping[str, bool], count: int) -> list[str]:
     return [item_id for item_id, _ in zip((i for i in missing if i not in wrong), range(count), strict=False)]
 
 
-def audits_if_clean(plan: Plan, wrong: Mapping[str, bool]) -> list[str]:
-    """The items still to be audited if none of them turns out wrong, the prefix under test first, in audit order.
+def audits_to_pass(plan: Plan, wrong: Mapping[str, bool]) -> list[str]:
+    """The items still to be audited, in audit order, until the prefix under test passes if none of them is wrong.
 
-    Who asks for these at once keeps them from being seen otherwise while the first prefixes are tested.
+    They may all be asked at once: each of them will be needed, unless the test fails.
     """
     missing: dict[str, None] = {}
 
@@ -246,7 +246,8 @@ def audits_if_clean(plan: Plan, wrong: Mapping[str, bool]) -> list[str]:
         return wrong.get(item_id, False)
 
     for _ in _run(plan, outcome, final=False):
-        pass
+        if missing:
+            break
     return list(missing)
 
 

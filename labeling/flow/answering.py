@@ -11,7 +11,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import Q, QuerySet
 from django.utils.translation import gettext as _
 
-from labeling import annotators, asking, auditors, dispatch, prepared, standing
+from labeling import annotators, asking, auditors, dispatch, prepared, standing, tested
 from labeling.errors import Conflict, NotFound
 from labeling.locking import lock
 from labeling.models import (
@@ -57,8 +57,9 @@ def submit(
     key: uuid.UUID | None = None,
     seconds: float | None = None,
     value: dict[str, Any] | None = None,
+    informed: bool = False,
 ) -> Submitted:
-    """Keep the answer of this person to this item.
+    """Keep the answer of this person to this item. `informed`: they had what the model says before them.
 
     The same `key` twice is one answer: a lost reply, a double press or a second try never doubles it. A second
     answer to the same item takes the place of the person's first, which stays in the history.
@@ -69,7 +70,7 @@ def submit(
             known, previous = _before(author, key, item)
             if known:
                 return Submitted(known, created=False)
-            answer = _give(project, item, author, label, now, key, seconds, value or {}, previous)
+            answer = _give(project, item, author, label, now, key, seconds, value or {}, previous, informed)
     except IntegrityError:
         # The same request came twice at once, and the other one was kept.
         known, previous = _before(author, key, item)
@@ -91,7 +92,7 @@ def correct(
     with transaction.atomic():
         others = Answer.objects.filter(item=item, origin=Origin.PERSON, withdrawn_at=None).exclude(author=reviewer)
         others.update(withdrawn_at=now, withdrawn_by=reviewer)
-        return submit(project=project, item=item, author=reviewer, label=label, now=now, key=key)
+        return submit(project=project, item=item, author=reviewer, label=label, now=now, key=key, informed=True)
 
 
 def decide(
@@ -243,13 +244,15 @@ def _give(
     seconds: float | None,
     value: dict[str, Any],
     previous: Answer | None,
+    informed: bool,
 ) -> Answer:
     if previous:
         Answer.objects.filter(pk=previous.pk).update(withdrawn_at=now, withdrawn_by=author)
     lease = _lease.first(item=item.pk, holder=author.pk)
+    seen = _late(project, item) if lease is None and previous is None and not informed else None
     answer = Answer.objects.create(
         project=project, item=item, author=author, label=label, value=value, key=key, seconds=seconds, created_at=now,
-        purpose=_purpose(project, item, lease, previous), **_seen(project, lease, previous),
+        purpose=_purpose(project, item, lease, previous), **(seen or _seen(project, lease, previous)),
     )  # fmt: skip
     if lease:
         _end(lease=lease.pk)
@@ -325,6 +328,11 @@ def _seen(project: Project, lease: Lease | None, previous: Answer | None) -> dic
         told |= {"foreseen_id": label_id, "foreseen_p": p}
         told |= {"suggested_id": label_id, "confidence": p} if shown else {}
     return told
+
+
+def _late(project: Project, item: Item) -> dict[str, Any]:
+    """Why the item was asked, of an answer that came after its lease had run out: what a claim tests is asked blind."""
+    return {"reason": asking.BLIND} if project.blind_share and item.pk in tested.item_ids(project.pk) else {}
 
 
 def _seen_before(previous: Answer) -> dict[str, Any]:

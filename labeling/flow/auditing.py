@@ -102,6 +102,7 @@ def start(
     with transaction.atomic():
         _create(certificate, frozen)
         _draw(certificate, {}, now)
+        _ask(certificate, {}, now)
     return certificate
 
 
@@ -207,8 +208,8 @@ def _proposal(
 ) -> tuple[Proposal, Snapshot | None, Frozen, betting.Claim]:
     _check(eps, delta, budget)
     _refuse_running(project, Kind.CLAIM)
-    snapshot, frozen, claim = candidates.claimed(project, eps, delta)
     people = _people(project, asker)
+    snapshot, frozen, claim = candidates.claimed(project, people, eps, delta)
     told: dict[str, Any] = {"reason": _("The model suggests nothing for open items yet; give it a few answers.")}
     if snapshot is not None and len(frozen):
         told = _forecast(project, frozen, claim, budget)
@@ -339,26 +340,33 @@ def _create(certificate: Certificate, frozen: Frozen) -> None:
 
 
 def _advance_claim(certificate: Certificate, found: Mapping[int, Said], now: datetime) -> None:
-    outcomes = certificates.wrong(certificate, found)
-    evidence = betting.judge(certificates.plan(certificate), outcomes, certificate.budget)
+    """Judge, and draw on: what is drawn may have been answered already, blind as all that is tested."""
+    plan = certificates.plan(certificate)
+    evidence = betting.judge(plan, certificates.wrong(certificate, found), certificate.budget)
+    while evidence.state == "open" and _draw(certificate, found, now):
+        found = certificates.said(certificate)
+        evidence = betting.judge(plan, certificates.wrong(certificate, found), certificate.budget)
     if evidence.state == "open":
-        _draw(certificate, found, now)
+        _ask(certificate, found, now)
     else:
         _decide(certificate, evidence.state, evidence.accepted, found, now)
 
 
-def _draw(certificate: Certificate, found: Mapping[int, Said], now: datetime) -> None:
-    """Draw as many audits as are needed if they are all clean, within the budget, and ask them."""
+def _draw(certificate: Certificate, found: Mapping[int, Said], now: datetime) -> bool:
+    """Draw the audits that the set under test needs if they are all clean, within the budget; whether there were any.
+
+    No more: what a larger set would need besides is in vain if this one fails, and counts against the budget.
+    """
     plan = certificates.plan(certificate)
     outcomes = certificates.wrong(certificate, found)
     drawn = {str(item_id) for item_id in certificate.audits.values_list("item_id", flat=True)}
-    wanted = [int(key) for key in betting.audits_if_clean(plan, outcomes) if key not in drawn]
+    wanted = [int(key) for key in betting.audits_to_pass(plan, outcomes) if key not in drawn]
     wanted = wanted[: max(certificate.budget - len(drawn), 0)]
     if wanted:
         frozen = certificates.frozen(certificate)
         label_of = dict(zip(frozen.item_ids.tolist(), frozen.label_ids.tolist(), strict=True))
         _add(certificate, wanted, [label_of[item_id] for item_id in wanted], now)
-    _ask(certificate, found, now)
+    return bool(wanted)
 
 
 def _add(

@@ -11,7 +11,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
 
-from labeling import asking, pool, prepared, suggestions
+from labeling import asking, pool, prepared, suggestions, tested
 from labeling.locking import lock
 from labeling.models import (
     Acceptance,
@@ -57,7 +57,8 @@ def claim(
     meanwhile. Fewer than `count` come back where no more are free. `chance` picks among items outside the queue, and
     among gold items.
     Where several people answer each item it goes from one to the next, and to nobody twice.
-    Where the project has questions beside the queue (`Ask`), these are mixed in.
+    Where the project has questions beside the queue (`Ask`), these are mixed in. What a running claim froze is asked
+    blind whatever for, so that nothing of it is lost before it is drawn.
     """
     expires = now + timedelta(seconds=project.lease_seconds)
     chance = chance or random
@@ -143,11 +144,14 @@ def refill(*, project: Project, snapshot: Snapshot, asked: list[dict[str, Any]])
     """Replace the queue by these items, first asked first; returns how many were queued.
 
     Each of `asked` is {"row", "code", "labels", "p", "top"} as the learner ranked them. What was answered or
-    leased meanwhile is left out; what came back or was rejected stays in front.
+    leased meanwhile is left out; what came back or was rejected stays in front. So is what a running claim froze, as
+    long as there is anything else: its answers teach nothing yet.
     """
     with transaction.atomic():
         Candidate.objects.filter(project=project, position__gte=0).delete()
         free = _items_by_row(project, [ask["row"] for ask in asked])
+        under_test = set(tested.item_ids(project.pk).tolist())
+        free = {row: item_id for row, item_id in free.items() if item_id not in under_test} or free
         fresh = [
             Candidate(
                 project=project,
@@ -187,13 +191,14 @@ def _mixed(
     The same share of the others is asked without a suggestion too, so that none tells by that what it is for.
     """
     taken: list[Lease] = []
+    under_test = tested.item_ids(project.pk)
     for _place in range(count):
         apart, blind = (chance.randrange(1000) < 1000 * share for _ in range(2))
         one = _from_asks(project, user, tab, now, expires, chance) if apart else []
         if not one:
             one = _from_queue(project, user, tab, 1, now, expires, chance)
             one = one or _from_anywhere(project, user, tab, 1, now, expires, chance)
-            if one and blind:
+            if one and (blind or one[0].item_id in under_test):
                 _blind(one[0])
         # Where nothing else is left, they are all that is asked.
         taken += one or _from_asks(project, user, tab, now, expires, chance, lasting=False)
@@ -272,7 +277,8 @@ def _returned(item: Item, user: User) -> tuple[str, list[list[Any]]]:
     """
     last = Answer.objects.filter(item=item, author=user).order_by("-pk").first()
     was_blind = last is not None and last.reason == asking.BLIND
-    if not was_blind and not Ask.objects.filter(item=item).exclude(not_for=user).exists():
+    asked = Ask.objects.filter(item=item).exclude(not_for=user).exists()
+    if not was_blind and not asked and item.pk not in tested.item_ids(item.project_id):
         return "returned", []
     return asking.BLIND, [[last.foreseen_id, last.foreseen_p]] if last and last.foreseen_id else []
 

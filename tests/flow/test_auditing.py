@@ -30,6 +30,7 @@ from labeling.models import (
     Status,
     User,
 )
+from metalearning import certificate as betting
 from metalearning.certificate_record import recompute
 from tests import factories, make
 
@@ -289,15 +290,20 @@ def test_the_state_is_live_and_says_how_many_clean_audits_are_missing(
     assert certificates.describe_audits(certificate) == []  # which ones they are stays unmarked
 
 
-def test_what_is_audited_is_not_learned_from_before_it_is_decided(project: Project, owner: User, anna: User) -> None:
+def test_what_is_tested_is_not_learned_from_before_it_is_decided(project: Project, owner: User, anna: User) -> None:
+    for item in Item.objects.filter(project=project, row__lt=20):
+        factories.answer(item, anna, suggested(item))
+    known = set(Answer.objects.values_list("item__row", flat=True))
     certificate = start(project, owner)
     label_all(project, anna, suggested, rounds=20)
     labels = list(project.labels.all())
     audited = set(certificate.audits.values_list("item__row", flat=True))
     answered = set(Answer.objects.values_list("item__row", flat=True))
     learned, _columns = lessons.answers(project, labels, ITEMS)
-    assert set(learned.tolist()) == answered - audited
+    # Nor from what may yet be drawn: it is asked blind as well, and counts when its turn comes.
+    assert set(learned.tolist()) == known
     assert answered & audited
+    assert answered - audited - known
     auditing.stop(certificate=certificate, now=NOW)
     learned, _columns = lessons.answers(project, labels, ITEMS)
     assert set(learned.tolist()) == answered
@@ -367,6 +373,103 @@ def test_an_answer_taken_back_by_its_author_does_not_count_and_one_corrected_by_
     # A reviewer who knows the suggestion corrects the label, not the audit.
     answering.correct(project=project, item=item, reviewer=ben, label=suggested(item), now=NOW + timedelta(seconds=5))
     assert outcomes(certificate) == {item.pk: True}
+
+
+def test_one_annotator_loses_nothing_of_what_is_tested(project: Project, owner: User, anna: User) -> None:
+    """Whatever is asked first, and for whatever: the claim's figures are those of the audits in their order alone."""
+
+    def says(item: Item) -> Label:
+        return factories.label(project, (item.row + (item.row % 17 == 5)) % 3)  # one suggestion in 17 is wrong
+
+    certificate = start(project, owner, budget=110)
+    inside = set(certificates.frozen(certificate).item_ids.tolist())
+    seen = label_all(project, anna, says)
+    certificate.refresh_from_db()
+    told = certificates.describe(certificate)
+    assert told["audits"]["unanswered"] == 0
+    assert all(blind for item, blind in seen if item in inside)
+    asked_early = {item for item, _ in seen} - set(Ask.objects.values_list("item_id", flat=True))
+    assert len(asked_early) > told["audits"]["answered"]  # some of the set was answered that was never drawn
+
+    plan, known = certificates.plan(certificate), {}
+    truth = {str(item.pk): says(item) != suggested(item) for item in Item.objects.filter(project=project)}
+    while wanted := betting.next_audits(plan, known, 1):
+        known[wanted[0]] = truth[wanted[0]]
+    expected = betting.judge(plan, known, certificate.budget)
+    assert (certificate.state, certificate.accepted) == ("passed", expected.accepted)
+    assert [(one["audits"], one["wrong"]) for one in told["tests"]] == [(t.draws, t.errors) for t in expected.tests]
+    assert recompute(certificates.record(certificate)).evidence.tests == expected.tests
+
+
+def test_what_was_answered_before_it_is_drawn_counts_at_once(project: Project, owner: User, anna: User) -> None:
+    certificate = start(project, owner)
+    for place, item_id in enumerate(certificates.frozen(certificate).item_ids.tolist()):
+        item = Item.objects.get(pk=item_id)
+        audit(project, anna, item, suggested(item), at=place)
+    # Nobody is asked anything more, so nothing would bring it up to date again.
+    auditing.advance(certificate, now=NOW + timedelta(hours=1))
+    certificate.refresh_from_db()
+    assert (certificate.state, certificate.accepted) == ("passed", certificate.items)
+
+
+def test_what_the_only_annotator_has_skipped_is_no_candidate(project: Project, owner: User, anna: User) -> None:
+    skipped, undone = Item.objects.filter(project=project, row__lt=2).order_by("row")
+    answering.skip(project=project, item=skipped, author=anna, now=NOW)
+    answering.submit(project=project, item=undone, author=anna, label=suggested(undone), now=NOW)
+    answering.undo(project=project, author=anna, now=NOW)
+    assert not {skipped.pk, undone.pk} & set(certificates.frozen(start(project, owner)).item_ids.tolist())
+
+
+def test_what_one_of_two_has_skipped_stays_a_candidate(project: Project, owner: User, anna: User, ben: User) -> None:
+    item = Item.objects.get(project=project, row=0)
+    answering.skip(project=project, item=item, author=anna, now=NOW)
+    assert item.pk in certificates.frozen(start(project, owner)).item_ids.tolist()
+
+
+def test_a_skip_taken_back_and_an_answer_after_a_long_break_are_blind(
+    project: Project, owner: User, anna: User
+) -> None:
+    certificate = start(project, owner)
+    not_drawn = Item.objects.filter(project=project).exclude(audits__isnull=False).order_by("row")
+    returned, late = (item for item in not_drawn[:2])
+    answering.skip(project=project, item=returned, author=anna, now=NOW)
+    answering.undo(project=project, author=anna, now=NOW)
+    assert queueing.hold(item=returned, user=anna, tab="t", now=NOW).reason == {"code": "blind"}
+    answering.submit(project=fresh(project), item=late, author=anna, label=suggested(late), now=NOW)
+    assert Answer.objects.get(item=late).reason == "blind"  # its lease had run out
+    drawn = first(certificate)
+    queueing.hold(item=drawn, user=anna, tab="t", now=NOW)
+    queueing.sweep(now=NOW + timedelta(hours=1))
+    answering.submit(project=fresh(project), item=drawn, author=anna, label=suggested(drawn), now=NOW)
+    assert outcomes(certificate) == {drawn.pk: False}
+
+
+def test_a_reviewer_who_corrects_with_the_suggestion_before_them_does_not_audit(project: Project, owner: User) -> None:
+    rita = make.member(project, Role.REVIEWER, "rita")
+    certificate = start(project, owner)
+    item = first(certificate)
+    answering.correct(project=fresh(project), item=item, reviewer=rita, label=suggested(item), now=NOW)
+    auditing.advance(certificate, now=NOW)
+    assert certificates.describe(certificate)["audits"]["unanswered"] == 1
+
+
+def test_the_queue_leaves_out_what_is_tested_while_there_is_anything_else(
+    project: Project, owner: User, anna: User
+) -> None:
+    factories.snapshot(project, [0.99] * 70 + [0.05] * 50, [k % 3 for k in range(ITEMS)], number=2)
+    certificate = start(project, owner, eps=0.1)
+    inside = set(certificates.frozen(certificate).rows.tolist())
+    assert 60 < len(inside) < ITEMS
+    snapshot = project.snapshots.latest("number")
+
+    def queued(rows: range) -> set[int]:
+        asked = [{"row": row, "code": "margin", "labels": [], "p": [], "top": []} for row in rows]
+        queueing.refill(project=project, snapshot=snapshot, asked=asked)
+        return set(Candidate.objects.values_list("item__row", flat=True))
+
+    assert queued(range(ITEMS)) == set(range(ITEMS)) - inside
+    drawn = set(certificate.audits.values_list("item__row", flat=True))
+    assert queued(range(40)) == set(range(40)) - drawn  # else it is asked all the same
 
 
 def test_a_slip_put_right_by_its_author_counts_as_put_right(project: Project, owner: User, anna: User) -> None:

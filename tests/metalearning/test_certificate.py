@@ -17,7 +17,7 @@ from metalearning.certificate import (
     Plan,
     audit_order,
     audits_at_best,
-    audits_if_clean,
+    audits_to_pass,
     candidate_size,
     capital,
     fewest_audits,
@@ -208,14 +208,33 @@ def test_next_audits_lie_in_the_prefix_under_test_in_the_plans_order() -> None:
 
 def test_the_audits_of_a_clean_course_are_those_that_are_asked_one_by_one() -> None:
     tested = plan([f"row{i}" for i in range(300)], [0.99] * 300, Claim(0.1), seed="b")
-    foretold = audits_if_clean(tested, {})
+    foretold: list[str] = []
+    while audits := audits_to_pass(tested, dict.fromkeys(foretold, False)):
+        foretold += audits
     known: dict[str, bool] = {}
     while audits := next_audits(tested, known, 1):
         known |= dict.fromkeys(audits, False)
     assert foretold == list(known)
-    half = dict.fromkeys(foretold[: len(foretold) // 2], False)
-    assert audits_if_clean(tested, half) == foretold[len(half) :]
-    assert audits_if_clean(tested, known) == []
+    once = audits_to_pass(tested, {})
+    half = dict.fromkeys(once[: len(once) // 2], False)
+    assert audits_to_pass(tested, half) == once[len(half) :]
+    assert audits_to_pass(tested, known) == []
+
+
+@QUICK
+@given(st.integers(0, 2**32 - 1), st.sampled_from([20, 40, 80, 200]))
+def test_asking_what_a_prefix_needs_at_once_ends_as_asking_one_by_one(seed: int, budget: int) -> None:
+    rng = np.random.default_rng(seed)
+    tested = small_plan(120, 0.1, 0.2, (60, 90, 120), seed=str(seed))
+    truth = outcomes(tested, set(np.flatnonzero(rng.random(120) < rng.choice([0.02, 0.08, 0.15])).tolist()))
+    one_by_one: dict[str, bool] = {}
+    while len(one_by_one) < budget and (ask := next_audits(tested, one_by_one, 1)):
+        one_by_one[ask[0]] = truth[ask[0]]
+    at_once: dict[str, bool] = {}
+    while judge(tested, at_once, budget).state == "open":
+        drawn = audits_to_pass(tested, at_once)[: budget - len(at_once)]
+        at_once |= {item: truth[item] for item in rng.permutation(drawn).tolist()}
+    assert judge(tested, at_once, budget).accepted == judge(tested, one_by_one, budget).accepted
 
 
 def test_a_budget_that_is_used_up_ends_an_open_test() -> None:
