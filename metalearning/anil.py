@@ -3,105 +3,29 @@
     inner   head_i' = head - alpha grad_head L_i(body, head)
     outer   (body, head) <- (body, head) - beta grad mean_i L_i(body, head_i')
 
-The body's features of the support set are computed once, whatever the number of steps; and the gradient of a linear
-layer is written out, forwards and backwards, so that no graph is walked inside the loop.
+The body's features are computed once, whatever the number of steps; what the head's steps do to the loss is written out
+(`adapted_head`), so that the only graph is the body's.
 """
 
 from collections.abc import Iterable
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from metalearning.derivatives import last
+from metalearning.adapted_head import loss_and_gradient
 from metalearning.episodes import Episode, Examples
-from metalearning.networks import (
-    HEAD_BIAS,
-    HEAD_WEIGHT,
-    Features,
-    Params,
-    body_of,
-    leaves,
-    linear,
-    losses,
-    predict,
-    start,
-)
-from metalearning.outer import mean_gradient
+from metalearning.networks import HEAD_BIAS, HEAD_WEIGHT, Features, Params, body_of, leaves, linear, losses, start
+from metalearning.outer import weighted
 
 
 def adapt(params: Params, support: Examples, features: Features, *, rate: float, steps: int) -> Params:
-    """The same body and the adapted head, still a function of `params` (which must belong to a graph).
-
-    Each step takes alpha pull' hidden from the weight, where pull (..., items, outputs) is the derivative of the loss
-    by the items' outputs. So the steps can be taken on the outputs alone, by the items' products with one another, and
-    the head gets what all pulls add up to.
-    """
+    """The same body and the adapted head, still a function of `params` (which must belong to a graph)."""
     hidden, weight, bias = features(params, support.inputs), params[HEAD_WEIGHT], params[HEAD_BIAS]
-    if steps:
-        outputs, products = linear(hidden, weight, bias), (hidden @ hidden.mT).add_(1)  # 1 is the bias's share
-        whole: Tensor = _Pulls.apply(outputs, products, support.targets, rate, steps)
-        weight = _less(weight, rate, whole.mT, hidden)
-        bias = torch.sub(bias, whole.sum(-2), alpha=rate)
+    for _ in range(steps):
+        loss = losses(linear(hidden, weight, bias), support.targets).sum()
+        by_weight, by_bias = torch.autograd.grad(loss, [weight, bias], create_graph=True)
+        weight, bias = weight - rate * by_weight, bias - rate * by_bias
     return body_of(params) | {HEAD_WEIGHT: weight, HEAD_BIAS: bias}
-
-
-class _Pulls(torch.autograd.Function):
-    """The sum of u_k over the steps o_(k+1) = o_k - alpha G u_k; G are the products, u_k = (p(o_k) - targets) c.
-
-    For cross-entropy p = softmax and c = 1 / items; for mean squared error p(o) = o and c = 2 / (items outputs).
-    Backwards, from the cotangent of the sum, with J the derivative of u by o, which is symmetric:
-    u'_k = sum' - alpha G o'_(k+1);  o'_k = o'_(k+1) + J_k u'_k;  G' = - alpha sum_k o'_(k+1) u_k'
-    """
-
-    @staticmethod
-    def forward(ctx: Any, outputs: Tensor, products: Tensor, targets: Tensor, rate: float, steps: int) -> Tensor:
-        items, width = outputs.shape[-2:]
-        ctx.real = targets.is_floating_point()
-        ctx.rate, ctx.share = rate, 2 / (items * width) if ctx.real else 1 / items
-        goal = targets if ctx.real else torch.zeros_like(outputs).scatter_(-1, targets.unsqueeze(-1), 1)
-        predicted, pulls, whole = [], [], torch.zeros_like(outputs)
-        for step in range(steps):
-            predicted.append(outputs if ctx.real else outputs.softmax(-1))
-            pull = predicted[-1] - goal  # its share, c, comes with the rate, and once at the end
-            whole += pull
-            if step < steps - 1:
-                outputs = _less(outputs, rate * ctx.share, products, pull)
-                pulls += [pull] if ctx.needs_input_grad[1] else []  # only the products' derivative holds them
-        ctx.save_for_backward(products, *predicted, *pulls)
-        ctx.steps = steps
-        return whole.mul_(ctx.share)
-
-    @staticmethod
-    @last
-    def backward(ctx: Any, whole: Tensor) -> tuple[Tensor | None, ...]:
-        products, *kept = ctx.saved_tensors
-        predicted, pulls = kept[: ctx.steps], kept[ctx.steps :]
-        by_outputs, by_products = torch.zeros_like(whole), None
-        for number, p in reversed(list(enumerate(predicted))):
-            cotangent = whole
-            if number < ctx.steps - 1:
-                cotangent = _less(whole, ctx.rate, products, by_outputs)  # the products are symmetric
-                if ctx.needs_input_grad[1]:
-                    before = torch.zeros_like(products) if by_products is None else by_products
-                    by_products = _less(before, ctx.rate * ctx.share, by_outputs, pulls[number].mT)
-            if not ctx.real:  # p (cotangent - the sum of p cotangent)
-                cotangent = torch.ops.aten._softmax_backward_data(cotangent, p, -1, p.dtype)
-            by_outputs.add_(cotangent, alpha=ctx.share)
-        return by_outputs, by_products, None, None, None
-
-
-def _less(value: Tensor, rate: float, left: Tensor, right: Tensor) -> Tensor:
-    """value - rate left right, at once; of matrices, or of stacks of them."""
-    product = torch.addmm if left.dim() == 2 else torch.baddbmm
-    return product(value, left, right, alpha=-rate)
-
-
-def query_loss(theta: Params, episode: Episode, features: Features, *, rate: float, steps: int) -> Tensor:
-    """L_i(body, head_i'), one value per episode."""
-    begin = start(theta, episode.outputs, episode.weight.shape)
-    adapted = adapt(begin, episode.support, features, rate=rate, steps=steps)
-    return losses(predict(adapted, episode.query.inputs, features), episode.query.targets)
 
 
 def meta_grad(
@@ -109,4 +33,40 @@ def meta_grad(
 ) -> tuple[Tensor, Params]:
     """The outer loss and its gradient with respect to body and head, second derivatives included."""
     theta = leaves(params)
-    return mean_gradient(theta, episodes, lambda episode: query_loss(theta, episode, features, rate=rate, steps=steps))
+    value, whole = torch.zeros(()), torch.zeros(())
+    grads = {name: torch.zeros_like(old) for name, old in params.items()}
+    for episode in episodes:
+        value = value + _add(grads, theta, episode, features, rate, steps)
+        whole = whole + episode.weight.sum()
+    return weighted(value, grads, whole)
+
+
+def _add(grads: Params, theta: Params, episode: Episode, features: Features, rate: float, steps: int) -> Tensor:
+    """The loss of an episode, or of a stack, by its weight; the gradient of that is added to `grads`."""
+    begin, head = start(theta, episode.outputs, episode.weight.shape), start(theta, episode.outputs)
+    hidden = [features(begin, part.inputs) for part in (episode.support, episode.query)]
+    learned = hidden[0].requires_grad
+    found = loss_and_gradient(
+        head[HEAD_WEIGHT],
+        head[HEAD_BIAS],
+        _stack(hidden[0], episode.support, episode),
+        _stack(hidden[1], episode.query, episode),
+        episode.weight.reshape(-1).to(theta[HEAD_WEIGHT].dtype),
+        rate=rate,
+        steps=steps,
+        of_features=learned,
+    )
+    # A row that all classes share gets the sum of their derivatives.
+    grads[HEAD_WEIGHT] += found.by_weight.sum_to_size(theta[HEAD_WEIGHT].shape)
+    grads[HEAD_BIAS] += found.by_bias.sum_to_size(theta[HEAD_BIAS].shape)
+    if learned:
+        body = body_of(theta)
+        by_hidden = [by.view_as(part) for by, part in zip(found.by_features, hidden, strict=True)]
+        for name, grad in zip(body, torch.autograd.grad(hidden, list(body.values()), by_hidden), strict=True):
+            grads[name] += grad
+    return found.loss
+
+
+def _stack(hidden: Tensor, part: Examples, episode: Episode) -> Examples:
+    """The features and targets of a stack; an episode alone is a stack of one."""
+    return Examples(hidden, part.targets) if episode.weight.dim() else Examples(hidden[None], part.targets[None])
