@@ -35,7 +35,7 @@ def review(request: HttpRequest, member: Member) -> HttpResponse:
         certifying=any(_waits(one) for one in data["certificates"]) or "measure" in request.GET,
         measuring="measure" in request.GET,
         strings=_strings(),
-        keys=_keys(),
+        keys=_keys(images=member.project.modality == "image"),
     )
     return render(request, "review.html", shown)
 
@@ -65,17 +65,19 @@ def _data(member: Member, snapshot: Snapshot | None) -> dict[str, Any]:
     }
 
 
-def _keys() -> list[tuple[str, str]]:
+def _keys(*, images: bool) -> list[tuple[str, str]]:
     return [
         ("J ↓", _("next suggestion")),
         ("K ↑", _("previous suggestion")),
         ("A", _("accept")),
+        ("⇧ A", _("accept all that are still open down to the selected one")),
         ("E", _("change the label")),
         ("X", _("reject: a person is asked")),
         ("U", _("undo")),
         ("H", _("history")),
         ("O", _("use as a gold item, with the label it has")),
         ("Home End", _("first, last loaded")),
+        *([("V", _("tiles or rows"))] if images else []),
     ]
 
 
@@ -93,6 +95,8 @@ def _strings() -> dict[str, str]:
         "nothing settled": _("No suggestion is that sure. Lower the threshold to settle items."),
         "expected": _("The model expects about %(count)s of them to be wrong (%(share)s)."),
         "expected none": _("The model expects none of them to be wrong."),
+        "accept passed": _("Accept the %(count)s down to here"),
+        "cannot accept": _("Nothing is open down to here."),
         "accepted": _("Accepted %(count)s suggestions."),
         "accepting": _("Accepting %(count)s suggestions…"),
         "taken back": _("Taken back: %(count)s items are open again."),

@@ -17,7 +17,7 @@ def fresh():
     factories.snapshot(project, [(k + 0.5) / 120 for k in range(120)], [k % 3 for k in range(120)])
     make.member(project, "reviewer", "rita")
     return {"project": project.pk, "cookie": cookie("rita")}
-result = [fresh() for _ in range(8)]
+result = [fresh() for _ in range(10)]
 """
 STATUSES = """
 from labeling.models import Item
@@ -110,6 +110,74 @@ def test_every_decision_by_keyboard(running_site: Site, made: dict[str, Any], re
     assert (
         running_site.run("from labeling.models import Mark\nresult = Mark.objects.filter(code='reject').count()") == 0
     )
+
+
+def test_accepts_what_was_gone_past_in_one_go(running_site: Site, made: dict[str, Any], review: Page) -> None:
+    for key in ("j", "x", "j", "j", "Shift+A"):
+        review.keyboard.press(key)
+    expect(review.locator(".toast")).to_contain_text("Accepted 4 suggestions")
+    expect(row(review, 5)).to_have_attribute("aria-selected", "true")
+    expect(review.locator("#list tr[data-pending]")).to_have_count(0)
+    accepted = [[*pair] for pair in zip(["accepted", "open", *["accepted"] * 3], (LABELS * 2)[:5], strict=True)]
+    accepted[1][1] = None
+    assert statuses(running_site, made)[:6] == [*accepted, ["open", None]]
+    review.keyboard.press("k")
+    review.keyboard.press("u")
+    expect(row(review, 4)).to_have_attribute("data-state", "open")
+    expect(review.locator("#list tr[data-pending]")).to_have_count(0)
+    review.locator(".toast").get_by_role("button", name="Undo").click()
+    for place in (0, 2, 3):
+        expect(row(review, place)).to_have_attribute("data-state", "open")
+    assert {status for status, _label in statuses(running_site, made)} == {"open"}
+
+
+def test_what_others_settled_meanwhile_stays_as_they_left_it(
+    running_site: Site, made: dict[str, Any], review: Page
+) -> None:
+    running_site.run(
+        f"""
+from tests import factories
+from labeling.models import Item, Project
+project = Project.objects.get(pk={made["project"]})
+factories.answer(Item.objects.get(project=project, row=1), make.user("ada"), factories.label(project, 2))
+"""
+    )
+    for key in ("j", "j", "Shift+A"):
+        review.keyboard.press(key)
+    expect(review.locator(".toast")).to_contain_text("Accepted 2 suggestions")
+    assert statuses(running_site, made)[:3] == [
+        ["accepted", LABELS[0]],
+        ["answered", LABELS[2]],
+        ["accepted", LABELS[2]],
+    ]
+
+
+def test_images_lie_side_by_side_and_arrows_lead_through_them(
+    open_as: Callable[..., BrowserContext], running_site: Site, serious: Callable[[Page], list[str]]
+) -> None:
+    made = running_site.run(
+        """
+from tests import factories
+project = factories.project(20, admin="ada", name="Drawings", modality="image")
+factories.snapshot(project, [(k + 0.5) / 20 for k in range(20)], [k % 3 for k in range(20)])
+result = {"project": project.pk, "cookie": cookie("ada")}
+"""
+    )
+    page = open_as(made["cookie"]).new_page()
+    page.goto(f"/projects/{made['project']}/review")
+    expect(page.locator("#list tbody tr")).to_have_count(20)
+    tops = page.locator("#list tbody tr").evaluate_all("rows => rows.map((row) => row.offsetTop)")
+    across = tops.count(tops[0])
+    assert across > 2
+    for key, place in (("ArrowRight", 1), ("ArrowDown", 1 + across), ("ArrowLeft", across), ("ArrowUp", 0)):
+        page.keyboard.press(key)
+        expect(row(page, place)).to_have_attribute("aria-selected", "true")
+    assert serious(page) == []
+    page.keyboard.press("v")
+    page.keyboard.press("ArrowDown")
+    expect(row(page, 1)).to_have_attribute("aria-selected", "true")
+    page.reload()
+    expect(page.get_by_role("button", name="Tiles")).to_have_attribute("aria-pressed", "false")
 
 
 def test_an_acceptance_stands_again_when_the_answer_over_it_is_undone(

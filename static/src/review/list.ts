@@ -4,6 +4,7 @@ import { byId, h, t } from "../shared/dom";
 import { ago, count } from "../shared/format";
 import { toast } from "../shared/toast";
 import { askForLabel } from "./change";
+import * as layout from "./layout";
 import { type Act, type Row, canUndo, draw, newRow } from "./row";
 import { type Given, type State, type Suggestion, nameOf, page, sure, view } from "./store";
 
@@ -20,6 +21,7 @@ interface Loaded {
 const table = byId<HTMLTableElement>("list");
 const body = table.tBodies[0] as HTMLTableSectionElement;
 const foot = byId("foot");
+const passed = byId<HTMLButtonElement>("accept-passed");
 let rows: Row[] = [];
 let selected = -1;
 let next: string | null = null;
@@ -39,6 +41,7 @@ export async function reload(): Promise<void> {
   generation += 1;
   [rows, decided, selected, next, loading] = [[], [], -1, null, false];
   body.replaceChildren();
+  countPassed();
   await more();
 }
 
@@ -104,6 +107,7 @@ function mark(place: number): void {
   if (!row) return;
   row.element.setAttribute("aria-selected", "true");
   row.element.tabIndex = 0;
+  countPassed();
   if (next && place > rows.length - AHEAD) void more();
 }
 
@@ -128,16 +132,24 @@ document.addEventListener("keydown", (event) => {
   if (target.closest("input, select, textarea, summary")) return;
   if (event.key === "?") return byId<HTMLDialogElement>("keys").showModal();
   const inList = table.contains(target) || target === document.body || target.id === "main";
-  const to = { j: selected + 1, k: selected - 1, ...(inList ? { ArrowDown: selected + 1, ArrowUp: selected - 1, Home: 0, End: rows.length - 1 } : {}) }[
-    event.key.length === 1 ? event.key.toLowerCase() : event.key
-  ];
-  const what = KEYS[event.key.toLowerCase()];
+  const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
+  const to = { j: selected + 1, k: selected - 1, ...(inList ? arrows() : {}) }[key];
+  const what = KEYS[key];
   const row = rows[selected];
   if (to !== undefined) move(to);
+  else if (key === "v" && page.image) layout.toggle();
+  else if (key === "a" && event.shiftKey) void (event.repeat || acceptPassed());
   else if (what && row && !event.repeat) act(row, what);
   else return;
   event.preventDefault();
 });
+
+function arrows(): Record<string, number> {
+  const step = layout.columns();
+  const sideways = step > 1 ? { ArrowRight: selected + 1, ArrowLeft: selected - 1 } : {};
+  const down = selected + step < rows.length || step === 1 ? selected + step : rows.length - 1;
+  return { ...sideways, ArrowDown: down, ArrowUp: selected >= step ? selected - step : selected, Home: 0, End: rows.length - 1 };
+}
 
 /** The list's rows follow the reader by scrolling too. */
 new IntersectionObserver((seen) => {
@@ -176,6 +188,59 @@ async function accept(row: Row): Promise<void> {
     const made = await request<{ batch: number }>(`${page.api}/acceptances`, { method: "POST", body });
     row.suggestion.given = { ...by("accepted", label), batch: made.batch };
   });
+}
+
+/** What the reader has gone past without objecting: the open ones down to the selected one. */
+const gonePast = (): Row[] => rows.slice(0, selected + 1).filter((row) => row.suggestion.state === "open" && !row.pending);
+
+function countPassed(): void {
+  const n = gonePast().length;
+  passed.hidden = n < 2;
+  (passed.firstElementChild as HTMLElement).textContent = t("accept passed", { count: count(n) });
+}
+
+async function acceptPassed(): Promise<void> {
+  const meant = gonePast();
+  if (!meant.length) return toast(t("cannot accept"));
+  const mine = generation;
+  for (const row of meant) become(row, "accepted", by("accepted", row.suggestion.label), true);
+  decided.push(...meant);
+  move(selected + 1);
+  try {
+    const body = { snapshot: view.snapshot, items: meant.map((row) => row.suggestion.item.id) };
+    const made = await request<{ batch: number; count: number }>(`${page.api}/acceptances`, { method: "POST", body });
+    const takeBack = (): void => void undoPassed(meant, made.batch);
+    toast(t("accepted", { count: count(made.count) }), { action: { text: t("Undo"), run: takeBack } });
+    if (mine === generation && made.count < meant.length) void reload(); // others settled some of them meanwhile
+    else for (const row of meant) become(row, "accepted", { ...by("accepted", row.suggestion.label), batch: made.batch }, false);
+  } catch (error) {
+    decided = decided.filter((row) => !meant.includes(row));
+    for (const row of meant) become(row, "open", null, false);
+    toast(error instanceof ApiError && error.status ? error.message : t("away"), { bad: true });
+    if (error instanceof ApiError && error.status === 409 && mine === generation) void reload();
+  }
+  changed();
+}
+
+/** All of them open again, but for those that were taken back or answered since. */
+async function undoPassed(meant: Row[], batch: number): Promise<void> {
+  const still = meant.filter(({ suggestion: { given } }) => given?.batch === batch);
+  const items = still.map((row) => row.suggestion.item.id);
+  try {
+    await request(`${page.api}/acceptances/${batch}/undo`, { method: "POST", body: items.length === meant.length ? {} : { items } });
+    decided = decided.filter((row) => !still.includes(row));
+    for (const row of still) become(row, "open", null, false);
+    const first = rows.indexOf(still[0] as Row);
+    if (first >= 0) move(first);
+  } catch (error) {
+    toast(error instanceof ApiError && error.status ? error.message : t("away"), { bad: true });
+  }
+  changed();
+}
+
+function become(row: Row, state: State, given: Given | null, pending: boolean): void {
+  Object.assign(row.suggestion, { state, given });
+  show(row, pending);
 }
 
 async function reject(row: Row): Promise<void> {
@@ -252,6 +317,7 @@ function show(row: Row, pending: boolean): void {
   row.pending = pending;
   const focused = row.element.contains(document.activeElement);
   draw(row, act);
+  countPassed();
   // The button that was pressed is gone; the keyboard stays in the row.
   if (focused && !row.element.contains(document.activeElement)) row.element.focus({ preventScroll: true });
 }
@@ -320,3 +386,4 @@ function line(past: Past): string {
   return `${t(code, values)} · ${ago(new Date(past.at))}`;
 }
 
+passed.addEventListener("click", () => void acceptPassed());
