@@ -21,7 +21,8 @@ from django.utils.translation import override
 from labeling import blobs, certificates, data_card, formats, pool, rulebook, suggestions, weighing
 from labeling.errors import BadField, Conflict
 from labeling.exports import Origin
-from labeling.formats import document, huggingface
+from labeling.formats import document
+from labeling.formats.packing import member
 from labeling.jobs import Progress
 from labeling.models import (
     LABELLING,
@@ -144,10 +145,10 @@ def _pack(project: Project, options: Options, found: Iterator[formats.ExportRow]
         text = document.markdown(card, data_card.front_matter(project, written) | front)
         # A Hugging Face folder is told how to be read by its README.md.
         readme = "README.md" if options.format == "huggingface" else "data-card.md"
-        archive.writestr(huggingface.member(readme), text)
-        archive.writestr(huggingface.member("data-card.html"), document.html(card))
+        archive.writestr(member(readme), text)
+        archive.writestr(member("data-card.html"), document.html(card))
         if claims := data_card.decided(project):
-            with archive.open(huggingface.member("certificate.json"), "w", force_zip64=True) as file:
+            with archive.open(member("certificate.json"), "w", force_zip64=True) as file:
                 for piece in data_card.records(claims):
                     file.write(piece)
     return count

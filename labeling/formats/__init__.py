@@ -23,6 +23,7 @@ from django.utils.translation import gettext as _
 from labeling.errors import BadField, BadFile
 from labeling.formats import delimited, encodings, huggingface, jsons, label_studio, limits, parquet, plain, zipped
 from labeling.formats.images import look
+from labeling.formats.packing import member
 from labeling.formats.rows import SUGGESTION, Bad, BadRow, Columns, ExportRow, Given, Picture, Row, Sniffed
 from labeling.formats.sniffing import json_path
 from labeling.formats.sniffing import sniff as sniff_file
@@ -139,10 +140,10 @@ def pack(
         with tempfile.TemporaryFile() as waiting:
             count = write(format, rows, cast(BinaryIO, waiting))
             waiting.seek(0)
-            with archive.open(huggingface.member(name, zipfile.ZIP_STORED), "w", force_zip64=True) as data:
+            with archive.open(member(name, zipfile.ZIP_STORED), "w", force_zip64=True) as data:
                 shutil.copyfileobj(waiting, data, 1 << 20)
     else:
-        with archive.open(huggingface.member(name), "w", force_zip64=True) as data:
+        with archive.open(member(name), "w", force_zip64=True) as data:
             count = write(format, rows, cast(BinaryIO, data), embed_images=embed_images)
     return count, {} if format == "label_studio" else huggingface.data_files(name)
 

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from itertools import chain
 from typing import IO, Any, BinaryIO
 
+from labeling.formats.packing import member
 from labeling.formats.rows import ExportRow
 
 # One folder for all images: several would be taken for classes by `imagefolder`.
@@ -146,12 +147,3 @@ def _facts(row: ExportRow) -> dict[str, Any]:
         "created_at": row.created_at or None,
         "metadata": json.dumps(row.metadata, ensure_ascii=False) if row.metadata else "{}",
     }
-
-
-def member(name: str, how: int = zipfile.ZIP_DEFLATED) -> zipfile.ZipInfo:
-    """A file of an archive, readable by all once unpacked."""
-    # A fixed date: the same rows give the same bytes.
-    info = zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0))
-    info.compress_type = how
-    info.external_attr = 0o644 << 16
-    return info
