@@ -121,7 +121,7 @@ def test_home_shows_only_ones_own_projects(ada: User) -> None:
     make.project(admin="else", name="Hidden")
     shown = _text(factories.browser(ada).get("/"))
     assert "Mine &amp; yours" in shown
-    assert "25.0 %" in shown
+    assert "25.0%" in shown
     assert "Hidden" not in shown
     assert "Hidden" not in _text(factories.browser(ada).get("/?q=hid"))
 

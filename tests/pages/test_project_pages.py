@@ -183,7 +183,7 @@ def test_an_item_shows_its_history_its_flags_and_the_suggestion(owner: Client, b
     factories.answer(item, owner_user, factories.label(project, 0))
     Mark.objects.create(project=project, item=item, author=owner_user, code="flag", note="odd one", created_at=make.NOW)
     page = _text(owner.get(f"{base}/items/{item.pk}"))
-    assert all(text in page for text in ("answered “Card arrival”", "odd one", "62 %", "Item 2"))
+    assert all(text in page for text in ("answered “Card arrival”", "odd one", "62%", "Item 2"))
     assert f"{base}/items/{Item.objects.get(row=0).pk}" in page
     assert f"{base}/items/{Item.objects.get(row=2).pk}" in page
 
@@ -200,7 +200,7 @@ def test_the_models_page_tells_measured_from_unknown(owner: Client, base: str, p
     factories.snapshot(project, [0.5] * 3, number=1, answers=3)
     factories.snapshot(project, [0.5] * 3, number=2, answers=40, estimates=known)
     page = _text(owner.get(f"{base}/models"))
-    assert "91.4 %" in page
+    assert "91.4%" in page
     assert "88.6 – 93.8" in page
     assert page.count("cannot tell yet") == 1
 
