@@ -78,6 +78,9 @@ def cases(count: int) -> dict[str, dict[str, Run]]:
             "metalearning, query in bfloat16": lambda: maml.meta_grad(
                 conv, images, conv4, **settings, query_dtype=torch.bfloat16
             ),
+            "metalearning, query in the faster": lambda: maml.meta_grad(
+                conv, images, conv4, **settings, query_dtype="fastest"
+            ),
         },
         "MLP MAML": {
             "plain loop": lambda: _plain(small, vectors, mlp_forward, list(small)),

@@ -68,11 +68,11 @@ def loss_and_gradient(
     predicted, pulls, whole = _forwards(
         _linear(hidden, weight, bias), products, support.targets, step, steps, of_features
     )
-    adapted, offset = torch.baddbmm(weight, whole.mT, hidden, alpha=-step), torch.sub(bias, whole.sum(1), alpha=step)
+    adapted, offset = (torch.baddbmm(weight, whole.mT, hidden, alpha=-step), torch.sub(bias, whole.sum(1), alpha=step))
     value, cotangent = _loss(_linear(query.inputs, adapted, offset), query.targets, shares)  # L and D
     by_query = torch.bmm(cotangent, adapted) if of_features else None
     del adapted
-    along, along_bias = torch.bmm(cotangent.mT, query.inputs), cotangent.sum(1)  # V and v
+    along, along_bias = (torch.bmm(cotangent.mT, query.inputs), cotangent.sum(1))  # V and v
     del cotangent
     back, by_products = _backwards(_linear(hidden, along, along_bias), products, predicted, pulls, step)
     del products, predicted
@@ -131,7 +131,7 @@ def _backwards(
     rates: Tensor, products: Tensor, predicted: list[Tensor | None], pulls: list[Tensor], step: float
 ) -> tuple[Tensor, Tensor | None]:
     """e_0, and the sum of e_(k+1) u_k' where there are pulls; `rates` are R."""
-    back, by_products = torch.zeros_like(rates), torch.zeros_like(products) if pulls else None
+    back, by_products = (torch.zeros_like(rates), torch.zeros_like(products) if pulls else None)
     for number, p in reversed(list(enumerate(predicted))):
         along = rates
         if number < len(predicted) - 1:

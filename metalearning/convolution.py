@@ -61,7 +61,7 @@ class _ByImages(torch.autograd.Function):
     def forward(ctx: Any, cotangent: Tensor, weight: Tensor, shape: torch.Size) -> Tensor:
         ctx.save_for_backward(cotangent, weight)
         like = torch.empty(shape, dtype=cotangent.dtype, memory_format=torch.channels_last)  # only its shape is read
-        return _derivative(cotangent, like, weight, (True, False))[0]
+        return derivative(cotangent, like, weight, (True, False))[0]
 
     @staticmethod
     def backward(ctx: Any, images: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
@@ -81,7 +81,7 @@ class _ByWeight(torch.autograd.Function):
     def forward(ctx: Any, images: Tensor, cotangent: Tensor, shape: torch.Size) -> Tensor:
         ctx.save_for_backward(images, cotangent)
         like = torch.empty(shape, dtype=cotangent.dtype, memory_format=torch.channels_last)
-        return _derivative(cotangent, images, like, (False, True))[1]
+        return derivative(cotangent, images, like, (False, True))[1]
 
     @staticmethod
     def backward(ctx: Any, weight: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
@@ -94,7 +94,7 @@ class _ByWeight(torch.autograd.Function):
         )
 
 
-def _derivative(cotangent: Tensor, images: Tensor, weight: Tensor, which: tuple[bool, bool]) -> tuple[Tensor, Tensor]:
+def derivative(cotangent: Tensor, images: Tensor, weight: Tensor, which: tuple[bool, bool]) -> tuple[Tensor, Tensor]:
     by_images, by_weight, _ = torch.ops.aten.convolution_backward(
         cotangent, images, weight, None, [STRIDE] * 2, [PADDING] * 2, [1, 1], False, [0, 0], 1, [*which, False]
     )
@@ -111,13 +111,13 @@ class _NormalisedRelu(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, images: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
-        flat = _flat(images)
+        flat = pixels(images)
         mean = flat.mean(0)
         n = flat - mean
         s = (torch.linalg.vecdot(n, n, dim=0) / len(n) + EPS).rsqrt_()
         n *= s
         y = torch.addcmul(shift.to(n.dtype), n, scale.to(n.dtype)).relu_()
-        out = _like(y.to(images.dtype), images)
+        out = like(y.to(images.dtype), images)
         ctx.save_for_backward(images, scale, n, s, out)
         return out
 
@@ -137,23 +137,23 @@ class _Pull(torch.autograd.Function):
     def forward(
         ctx: Any, cotangent: Tensor, images: Tensor, scale: Tensor, n: Tensor, s: Tensor, out: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
-        active = _flat(out) > 0
-        q = _flat(cotangent) * active
+        active = pixels(out) > 0
+        q = pixels(cotangent) * active
         b, c = q.sum(0), torch.linalg.vecdot(q, n, dim=0)
-        by_images = _projected(q, n, b, c).mul_(s * scale)
+        by_images = projected(q, n, b, c).mul_(s * scale)
         ctx.save_for_backward(scale, n, s, q, b, c, active)
         ctx.images = images.shape, images.dtype
-        return _like(by_images.to(images.dtype), images), c.to(scale.dtype), b.to(scale.dtype)
+        return like(by_images.to(images.dtype), images), c.to(scale.dtype), b.to(scale.dtype)
 
     @staticmethod
     @last
     def backward(ctx: Any, u: Tensor, of_scale: Tensor, of_shift: Tensor) -> tuple[Tensor | None, ...]:
         """Of the cotangents u of "by x", and those of "by scale" and "by shift"."""
         scale, n, s, q, b, c, active = ctx.saved_tensors
-        u_flat, count, k = _flat(u), len(n), s * scale
+        u_flat, count, k = pixels(u), len(n), s * scale
         d, e = u_flat.sum(0), torch.linalg.vecdot(u_flat, n, dim=0)
         # by g, through q
-        by_q = _projected(u_flat, n, d, e).mul_(k).add_(of_shift).addcmul_(n, of_scale).mul_(active)
+        by_q = projected(u_flat, n, d, e).mul_(k).add_(of_shift).addcmul_(n, of_scale).mul_(active)
         # by n, as c and the last term of "by x" hold it: v = (of_scale - k e / M) q - (k c / M) u
         v = q * (of_scale - k * e / count)
         v.addcmul_(u_flat, k * c / count, value=-1)
@@ -161,21 +161,21 @@ class _Pull(torch.autograd.Function):
         by_k = torch.linalg.vecdot(u_flat, q, dim=0) - (b * d + c * e) / count
         by_s = by_k * scale
         # by x, through n and s
-        by_x = _projected(v, n, v.sum(0), torch.linalg.vecdot(v, n, dim=0) + by_s * s).mul_(s)
-        return _like(by_q, u), _like(by_x, u), by_k * s, None, None, None
+        by_x = projected(v, n, v.sum(0), torch.linalg.vecdot(v, n, dim=0) + by_s * s).mul_(s)
+        return like(by_q, u), like(by_x, u), by_k * s, None, None, None
 
 
-def _projected(v: Tensor, n: Tensor, total: Tensor, along: Tensor) -> Tensor:
+def projected(v: Tensor, n: Tensor, total: Tensor, along: Tensor) -> Tensor:
     """v - total / M - n along / M."""
     return torch.addcmul(v - total / len(n), n, along, value=-1 / len(n))
 
 
-def _flat(images: Tensor) -> Tensor:
+def pixels(images: Tensor) -> Tensor:
     """(items * height * width, channels), at least float32."""
     flat = images.permute(0, 2, 3, 1).reshape(-1, images.shape[1])
     return flat.float() if flat.dtype == torch.bfloat16 else flat
 
 
-def _like(flat: Tensor, images: Tensor) -> Tensor:
+def like(flat: Tensor, images: Tensor) -> Tensor:
     items, channels, height, width = images.shape
     return flat.view(items, height, width, channels).permute(0, 3, 1, 2)

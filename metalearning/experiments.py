@@ -4,15 +4,15 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal
+from typing import Any, Literal
 
-import torch
 from torch import Tensor
 
 from metalearning import anil, fomaml, maml, metasgd, protomaml, protonet, reptile
 from metalearning.episodes import Episode
 from metalearning.networks import Features, Params, leaves, start
 from metalearning.outer import MetaGrad
+from metalearning.precision import QueryDtype
 
 Algorithm = Literal["maml", "fomaml", "reptile", "anil", "metasgd", "protonet", "protomaml"]
 ALGORITHMS: tuple[Algorithm, ...] = ("maml", "fomaml", "reptile", "anil", "metasgd", "protonet", "protomaml")
@@ -35,47 +35,61 @@ def interval(values: Tensor) -> Interval:
 
 
 def meta_grad_of(
-    name: Algorithm, features: Features, rate: float, steps: int, query_dtype: torch.dtype | None = None
+    name: Algorithm,
+    features: Features,
+    rate: float,
+    steps: int,
+    head_rate: float | None = None,
+    query_dtype: QueryDtype = None,
 ) -> MetaGrad:
     """The algorithm's outer gradient with its settings filled in (Meta-SGD and ProtoNet have no inner rate)."""
+    inner: dict[str, Any] = {"features": features, "rate": rate, "steps": steps, "head_rate": head_rate}
     match name:
         case "maml":
-            return partial(maml.meta_grad, features=features, rate=rate, steps=steps, query_dtype=query_dtype)
+            return partial(maml.meta_grad, **inner, query_dtype=query_dtype)
         case "fomaml":
-            return partial(fomaml.meta_grad, features=features, rate=rate, steps=steps)
+            return partial(fomaml.meta_grad, **inner)
         case "reptile":
-            return partial(reptile.meta_grad, features=features, rate=rate, steps=steps)
+            return partial(reptile.meta_grad, **inner)
         case "anil":
-            return partial(anil.meta_grad, features=features, rate=rate, steps=steps)
+            return partial(anil.meta_grad, **inner)
         case "metasgd":
-            return partial(metasgd.meta_grad, features=features, steps=steps)
+            return partial(metasgd.meta_grad, features=features, steps=steps, by_outputs=head_rate is not None)
         case "protonet":
             return partial(protonet.meta_grad, features=features)
         case "protomaml":
-            return partial(protomaml.meta_grad, features=features, rate=rate, steps=steps)
+            return partial(protomaml.meta_grad, **inner)
 
 
-def prepared(name: Algorithm, params: Params, rate: float) -> Params:
+def prepared(name: Algorithm, params: Params, rate: float, head_rate: float | None = None) -> Params:
     """The parameters that the algorithm learns: with the inner rates for Meta-SGD."""
-    return metasgd.with_rates(params, rate) if name == "metasgd" else params
+    return metasgd.with_rates(params, rate, head_rate) if name == "metasgd" else params
 
 
-def adapted(name: Algorithm, params: Params, episode: Episode, features: Features, rate: float, steps: int) -> Params:
+def adapted(
+    name: Algorithm,
+    params: Params,
+    episode: Episode,
+    features: Features,
+    rate: float,
+    steps: int,
+    head_rate: float | None = None,
+) -> Params:
     """Body and head after `steps` inner steps on the episode's support set, ready for `networks.predict`."""
     outputs, support = episode.outputs, episode.support
     if name in ("protonet", "protomaml"):
         begin = {k: v.expand(*episode.weight.shape, *v.shape) for k, v in params.items()}
         inner = steps if name == "protomaml" else 0
-        end = protomaml.adapt(leaves(begin), support, outputs, features, rate=rate, steps=inner)
+        end = protomaml.adapt(leaves(begin), support, outputs, features, rate=rate, steps=inner, head_rate=head_rate)
     elif name == "metasgd":
         theta, rates = (leaves(start(part, outputs, episode.weight.shape)) for part in metasgd.split(params))
-        end = metasgd.adapt(theta, rates, support, features, steps=steps)
+        end = metasgd.adapt(theta, rates, support, features, steps=steps, by_outputs=head_rate is not None)
     elif name == "anil":
         begin = leaves(start(params, outputs, episode.weight.shape))
-        end = anil.adapt(begin, support, features, rate=rate, steps=steps)
+        end = anil.adapt(begin, support, features, rate=rate, steps=steps, head_rate=head_rate)
     else:
         begin = start(params, outputs, episode.weight.shape)
-        end = fomaml.adapt(begin, support, features, rate=rate, steps=steps)
+        end = fomaml.adapt(begin, support, features, rate=rate, steps=steps, head_rate=head_rate)
     return {k: v.detach() for k, v in end.items()}
 
 

@@ -6,36 +6,49 @@ outer   theta   <- theta - beta mean_i (grad L_i)(theta_i')     as if theta_i' w
 
 from collections.abc import Iterable
 
-import torch
 from torch import Tensor
 
 from metalearning.episodes import Episode, Examples
-from metalearning.networks import Features, Params, leaves, losses, predict, start
+from metalearning.inner import constant_gradient, loss, step_sizes
+from metalearning.networks import Features, Params, leaves, start
 from metalearning.outer import mean_gradient
 
 
-def adapt(params: Params, support: Examples, features: Features, *, rate: float, steps: int) -> Params:
+def adapt(
+    params: Params, support: Examples, features: Features, *, rate: float, steps: int, head_rate: float | None = None
+) -> Params:
     """Plain gradient descent: the same numbers as `maml.adapt`, without a graph, for any parameters."""
+    sizes = step_sizes(params, rate, head_rate)
     for _ in range(steps):
-        params = leaves(params)
-        loss = losses(predict(params, support.inputs, features), support.targets).sum()
-        grads = torch.autograd.grad(loss, list(params.values()), materialize_grads=True)
-        params = {name: value - rate * grad for (name, value), grad in zip(params.items(), grads, strict=True)}
+        grads = constant_gradient(params, support, features)
+        params = {name: value.detach() - sizes[name] * grads[name] for name, value in params.items()}
     return {name: value.detach() for name, value in params.items()}
 
 
-def query_loss(theta: Params, episode: Episode, features: Features, *, rate: float, steps: int) -> Tensor:
+def query_loss(
+    theta: Params, episode: Episode, features: Features, *, rate: float, steps: int, head_rate: float | None = None
+) -> Tensor:
     """L_i(theta + constant), one value per episode."""
     begin = start(theta, episode.outputs, episode.weight.shape)
-    end = adapt(begin, episode.support, features, rate=rate, steps=steps)
+    end = adapt(begin, episode.support, features, rate=rate, steps=steps, head_rate=head_rate)
     # begin + (end - begin) has the value of `end` and the derivative of `begin`, the shared head row's included.
     shifted = {name: begin[name] + (end[name] - begin[name]).detach() for name in begin}
-    return losses(predict(shifted, episode.query.inputs, features), episode.query.targets)
+    return loss(shifted, episode.query, features)
 
 
 def meta_grad(
-    params: Params, episodes: Iterable[Episode], features: Features, *, rate: float, steps: int
+    params: Params,
+    episodes: Iterable[Episode],
+    features: Features,
+    *,
+    rate: float,
+    steps: int,
+    head_rate: float | None = None,
 ) -> tuple[Tensor, Params]:
     """The outer loss and its first-order gradient with respect to theta."""
     theta = leaves(params)
-    return mean_gradient(theta, episodes, lambda episode: query_loss(theta, episode, features, rate=rate, steps=steps))
+    return mean_gradient(
+        theta,
+        episodes,
+        lambda episode: query_loss(theta, episode, features, rate=rate, steps=steps, head_rate=head_rate),
+    )

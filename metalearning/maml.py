@@ -5,25 +5,31 @@ outer   theta   <- theta - beta grad_theta mean_i L_i(theta_i')     on the query
 """
 
 from collections.abc import Iterable
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from metalearning.episodes import Episode, Examples
-from metalearning.inner import gradient
+from metalearning.inner import gradient, loss, step_sizes
 from metalearning.networks import Features, Params, leaves, losses, predict, start
 from metalearning.outer import mean_gradient
+from metalearning.precision import QueryDtype, resolved
 
 
-def adapt(params: Params, support: Examples, features: Features, *, rate: float, steps: int) -> Params:
+def adapt(
+    params: Params, support: Examples, features: Features, *, rate: float, steps: int, head_rate: float | None = None
+) -> Params:
     """theta' after `steps` gradient steps of size alpha = `rate`, still a function of theta.
 
+    With `head_rate` the head takes steps of that times the number of outputs (`inner.step_sizes`).
     `params` must belong to a graph (`leaves`, `start`). With a stack of episodes the support losses are summed, and
     each copy of the parameters gets the gradient of its own episode alone.
     """
+    sizes = step_sizes(params, rate, head_rate)
     for _ in range(steps):
         grads = gradient(params, support, features)
-        params = {name: torch.sub(value, grads[name], alpha=rate) for name, value in params.items()}
+        params = {name: torch.sub(value, grads[name], alpha=sizes[name]) for name, value in params.items()}
     return params
 
 
@@ -34,22 +40,22 @@ def query_loss(
     *,
     rate: float,
     steps: int,
-    query_dtype: torch.dtype | None = None,
+    head_rate: float | None = None,
+    query_dtype: QueryDtype = None,
 ) -> Tensor:
     """L_i(theta_i'), one value per episode.
 
-    With `query_dtype=torch.bfloat16` the pass over the query set is computed in half the bits, which is faster; the
-    inner steps never are: their gradients are differences of small numbers.
+    With `query_dtype=torch.bfloat16` the pass over the query set is computed in half the bits, which takes less memory,
+    and less time where the processor convolves faster in them; "fastest" measures that (`precision`) and takes bfloat16
+    only there. The inner steps never are: their gradients are differences of small numbers.
     """
-    adapted = adapt(
-        start(theta, episode.outputs, episode.weight.shape), episode.support, features, rate=rate, steps=steps
-    )
-    inputs = episode.query.inputs
-    if query_dtype is not None:
-        adapted = {name: value.to(query_dtype) for name, value in adapted.items()}
-        inputs = inputs.to(query_dtype)
-    outputs = predict(adapted, inputs, features)
-    return losses(outputs if query_dtype is None else outputs.float(), episode.query.targets)
+    begin = start(theta, episode.outputs, episode.weight.shape)
+    adapted = adapt(begin, episode.support, features, rate=rate, steps=steps, head_rate=head_rate)
+    dtype = resolved(query_dtype)
+    if dtype is None:
+        return loss(adapted, episode.query, features)
+    adapted = {name: value.to(dtype) for name, value in adapted.items()}
+    return losses(predict(adapted, episode.query.inputs.to(dtype), features).float(), episode.query.targets)
 
 
 def meta_grad(
@@ -59,12 +65,10 @@ def meta_grad(
     *,
     rate: float,
     steps: int,
-    query_dtype: torch.dtype | None = None,
+    head_rate: float | None = None,
+    query_dtype: QueryDtype = None,
 ) -> tuple[Tensor, Params]:
     """The outer loss and its gradient with respect to theta, second derivatives included."""
     theta = leaves(params)
-    return mean_gradient(
-        theta,
-        episodes,
-        lambda episode: query_loss(theta, episode, features, rate=rate, steps=steps, query_dtype=query_dtype),
-    )
+    settings: dict[str, Any] = {"rate": rate, "steps": steps, "head_rate": head_rate, "query_dtype": query_dtype}
+    return mean_gradient(theta, episodes, lambda episode: query_loss(theta, episode, features, **settings))

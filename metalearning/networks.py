@@ -23,6 +23,8 @@ Moments = tuple[Tensor, Tensor]
 Statistics = list[Moments]
 
 HEAD_WEIGHT, HEAD_BIAS = "head.weight", "head.bias"
+CONV4_NAMES = [f"body.{block}.{part}" for block in range(4) for part in ("weight", "scale", "shift")]
+CONV4_NAMES += [HEAD_WEIGHT, HEAD_BIAS]
 FEW_CHANNELS = 4
 """Up to so many channels, grey and colour images, the first convolution is computed as a product of patches."""
 

@@ -40,6 +40,7 @@ class Config:
     batch: int = 1
     inner_rate: float = 0.4
     inner_steps: int = 3
+    head_rate: float = 0.0
     test_steps: int = 5
     outer_rate: float = 0.003
     check_every: int = 200
@@ -103,8 +104,8 @@ def run(
     for judging in ("test_episodes", "test_steps"):
         del settings[judging]
     return learn(
-        prepared(config.algorithm, begin, config.inner_rate),
-        meta_grad_of(config.algorithm, conv4, config.inner_rate, config.inner_steps),
+        prepared(config.algorithm, begin, config.inner_rate, config.head_rate or None),
+        meta_grad_of(config.algorithm, conv4, config.inner_rate, config.inner_steps, config.head_rate or None),
         partial(_batches, turned, sampling, config),
         Schedule(config.iterations, config.outer_rate, config.check_every, config.patience),
         seed=config.seed,
@@ -145,7 +146,9 @@ def _some(source: Source, config: Config) -> list[Episode]:
 
 
 def _accuracies(config: Config, params: Params, episode: Episode) -> tuple[float, float]:
-    end = adapted(config.algorithm, params, episode, conv4, config.inner_rate, config.test_steps)
+    end = adapted(
+        config.algorithm, params, episode, conv4, config.inner_rate, config.test_steps, config.head_rate or None
+    )
     with torch.no_grad():
         statistics = conv4_statistics(end, episode.support.inputs)
         together = predict(end, episode.query.inputs, conv4)

@@ -53,10 +53,10 @@ class _Gradient(torch.autograd.Function):
         layers, along = _paired(values), _paired(cotangents)
         hidden, pulls, predicted = _through(layers, inputs, targets)
         rates = _rates(layers, along, hidden)
-        gain = _of_the_last_pull(rates.pop(), predicted)
+        gain = rate_of_pull(rates.pop(), predicted)
         found: list[Tensor] = []
         for number in reversed(range(1, len(layers))):
-            (weight, _), (v, _), pull, below = layers[number], along[number], pulls[number], hidden[number]
+            (weight, _), (v, _), pull, below = (layers[number], along[number], pulls[number], hidden[number])
             found = [torch.bmm(gain.mT, below).baddbmm_(pull.mT, rates[number - 1]), gain.sum(-2), *found]
             gain = _where(below, torch.bmm(gain, weight).baddbmm_(pull, v))
         return None, None, torch.bmm(gain.mT, inputs), gain.sum(-2), *found
@@ -69,18 +69,21 @@ def _through(layers: Layers, inputs: Tensor, targets: Tensor) -> tuple[list[Tens
         hidden.append(torch.baddbmm(bias.unsqueeze(1), hidden[-1], weight.mT).relu_())
     weight, bias = layers[-1]
     outputs = torch.baddbmm(bias.unsqueeze(1), hidden[-1], weight.mT)
-    share = _share(outputs, real=targets.is_floating_point())
-    if targets.is_floating_point():
-        predicted, pull = None, (outputs - targets).mul_(share)
-    else:
-        predicted = outputs.softmax(-1)
-        pull = predicted * share
-        own = targets.unsqueeze(-1)
-        pull.scatter_add_(-1, own, pull.new_full((), -share).expand_as(own))
+    predicted, pull = pull_of(outputs, targets)
     pulls = [pull]
     for number in reversed(range(1, len(layers))):
         pulls.insert(0, _where(hidden[number], torch.bmm(pulls[0], layers[number][0])))
     return hidden, pulls, predicted
+
+
+def pull_of(outputs: Tensor, targets: Tensor) -> tuple[Tensor | None, Tensor]:
+    """The probabilities (None for real targets), and the derivative of the mean loss by the outputs."""
+    share = _share(outputs, real=targets.is_floating_point())
+    if targets.is_floating_point():
+        return None, (outputs - targets).mul_(share)
+    predicted = outputs.softmax(-1)
+    pull, own = predicted * share, targets.unsqueeze(-1)
+    return predicted, pull.scatter_add_(-1, own, pull.new_full((), -share).expand_as(own))
 
 
 def _rates(layers: Layers, along: Layers, hidden: list[Tensor]) -> list[Tensor]:
@@ -94,8 +97,8 @@ def _rates(layers: Layers, along: Layers, hidden: list[Tensor]) -> list[Tensor]:
     return rates
 
 
-def _of_the_last_pull(rate: Tensor, predicted: Tensor | None) -> Tensor:
-    """How the last d changes along V, when the outputs do so by `rate`."""
+def rate_of_pull(rate: Tensor, predicted: Tensor | None) -> Tensor:
+    """How that derivative changes, when the outputs do so by `rate`."""
     if predicted is None:
         return rate * _share(rate, real=True)
     by_softmax = torch.ops.aten._softmax_backward_data(rate, predicted, -1, rate.dtype)  # p (rate - the sum of p rate)

@@ -15,7 +15,8 @@ from torch import Tensor
 
 from metalearning import maml
 from metalearning.episodes import Episode, Examples
-from metalearning.networks import HEAD_BIAS, HEAD_WEIGHT, Features, Params, body_of, leaves, losses, predict
+from metalearning.inner import loss
+from metalearning.networks import HEAD_BIAS, HEAD_WEIGHT, Features, Params, body_of, leaves
 from metalearning.outer import mean_gradient
 from metalearning.protonet import prototypes
 
@@ -31,23 +32,44 @@ def with_prototypes(params: Params, support: Examples, outputs: int, features: F
     return body | {HEAD_WEIGHT: 2 * centres, HEAD_BIAS: -centres.square().sum(-1)}
 
 
-def adapt(params: Params, support: Examples, outputs: int, features: Features, *, rate: float, steps: int) -> Params:
+def adapt(
+    params: Params,
+    support: Examples,
+    outputs: int,
+    features: Features,
+    *,
+    rate: float,
+    steps: int,
+    head_rate: float | None = None,
+) -> Params:
     """theta' after `steps` steps from the prototypes, still a function of `params` (which must belong to a graph)."""
     begin = with_prototypes(params, support, outputs, features)
-    return maml.adapt(begin, support, features, rate=rate, steps=steps)
+    return maml.adapt(begin, support, features, rate=rate, steps=steps, head_rate=head_rate)
 
 
-def query_loss(theta: Params, episode: Episode, features: Features, *, rate: float, steps: int) -> Tensor:
+def query_loss(
+    theta: Params, episode: Episode, features: Features, *, rate: float, steps: int, head_rate: float | None = None
+) -> Tensor:
     """L_i(theta_i'), one value per episode."""
     shape = episode.weight.shape
     begin = {name: value.expand(*shape, *value.shape) for name, value in theta.items()}
-    adapted = adapt(begin, episode.support, episode.outputs, features, rate=rate, steps=steps)
-    return losses(predict(adapted, episode.query.inputs, features), episode.query.targets)
+    adapted = adapt(begin, episode.support, episode.outputs, features, rate=rate, steps=steps, head_rate=head_rate)
+    return loss(adapted, episode.query, features)
 
 
 def meta_grad(
-    params: Params, episodes: Iterable[Episode], features: Features, *, rate: float, steps: int
+    params: Params,
+    episodes: Iterable[Episode],
+    features: Features,
+    *,
+    rate: float,
+    steps: int,
+    head_rate: float | None = None,
 ) -> tuple[Tensor, Params]:
     """The outer loss and its gradient with respect to the body, second derivatives included; the head's is zero."""
     theta = leaves(params)
-    return mean_gradient(theta, episodes, lambda episode: query_loss(theta, episode, features, rate=rate, steps=steps))
+    return mean_gradient(
+        theta,
+        episodes,
+        lambda episode: query_loss(theta, episode, features, rate=rate, steps=steps, head_rate=head_rate),
+    )

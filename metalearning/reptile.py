@@ -24,17 +24,18 @@ def adapt(
     *,
     rate: float,
     steps: int,
+    head_rate: float | None = None,
     batch: int | None = None,
     generator: torch.Generator | None = None,
 ) -> Params:
     """phi: SGD of `steps` steps on random batches of `batch` items, or on all items where `batch` is None."""
     if batch is None:
-        return fomaml.adapt(params, support, features, rate=rate, steps=steps)
+        return fomaml.adapt(params, support, features, rate=rate, steps=steps, head_rate=head_rate)
     items = support.targets.shape[-1]
     for _ in range(steps):
         rows = torch.randperm(items, generator=generator)[:batch]
         part = Examples(support.inputs[rows], support.targets[rows])
-        params = fomaml.adapt(params, part, features, rate=rate, steps=1)
+        params = fomaml.adapt(params, part, features, rate=rate, steps=1, head_rate=head_rate)
     return params
 
 
@@ -45,6 +46,7 @@ def meta_grad(
     *,
     rate: float,
     steps: int,
+    head_rate: float | None = None,
     batch: int | None = None,
     generator: torch.Generator | None = None,
 ) -> tuple[Tensor, Params]:
@@ -57,7 +59,9 @@ def meta_grad(
     for episode in episodes:
         examples = all_examples(episode)
         begin = start(theta, episode.outputs, episode.weight.shape)
-        end = adapt(begin, examples, features, rate=rate, steps=steps, batch=batch, generator=generator)
+        end = adapt(
+            begin, examples, features, rate=rate, steps=steps, head_rate=head_rate, batch=batch, generator=generator
+        )
         way = {name: _per_episode(episode.weight, old) * (old - end[name]).detach() for name, old in begin.items()}
         # Back through `start`, which is linear: copies of one parameter add up.
         back = torch.autograd.grad(list(begin.values()), list(theta.values()), list(way.values()))
@@ -65,7 +69,7 @@ def meta_grad(
             grads[name] += grad
         with torch.no_grad():
             after = losses(predict(end, examples.inputs, features), examples.targets)
-            value, whole = value + (after * episode.weight).sum(), whole + episode.weight.sum()
+            value, whole = (value + (after * episode.weight).sum(), whole + episode.weight.sum())
     return weighted(value, grads, whole)
 
 

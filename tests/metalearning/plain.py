@@ -57,14 +57,20 @@ def centres(params: Params, episode: Episode) -> Tensor:
     return torch.stack([hidden[targets == number].mean(0) for number in range(episode.outputs)])
 
 
-def episode_loss(name: str, theta: Params, episode: Episode, rate: float, steps: int) -> Tensor:
+def episode_loss(
+    name: str, theta: Params, episode: Episode, rate: float, steps: int, head_rate: float | None = None
+) -> Tensor:
     """The loss of one episode after adaptation, by the algorithm's name."""
     query, flat = episode.query, {k: torch.full_like(v, rate) for k, v in widen(theta, episode.outputs).items()}
+    if head_rate is not None:
+        flat |= {k: torch.full_like(v, head_rate * episode.outputs) for k, v in flat.items() if k.startswith("head.")}
     if name == "protonet":
         distances = torch.cdist(body(theta, query.inputs), centres(theta, episode)).square()
         return loss(-distances, query.targets)
     if name == "metasgd":
         alpha = widen({k[5:]: v for k, v in theta.items() if k.startswith("rate.")}, episode.outputs)
+        if head_rate is not None:  # the learned rates of the head are then for each of its outputs
+            alpha |= {k: v * episode.outputs for k, v in alpha.items() if k.startswith("head.")}
         begin = widen({k: v for k, v in theta.items() if not k.startswith("rate.")}, episode.outputs)
         return loss(forward(descend(begin, episode, alpha, steps, list(begin), False), query.inputs), query.targets)
     if name == "protomaml":

@@ -1,5 +1,6 @@
 """The episodic algorithms against plain autograd, finite differences and laws, in float64."""
 
+import weakref
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from functools import partial
@@ -11,8 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from metalearning import anil, fomaml, maml, metasgd, protomaml, protonet, reptile
+from metalearning import anil, conv4_gradient, fomaml, maml, metasgd, precision, protomaml, protonet, reptile
+from metalearning.derivatives import NotWritten
 from metalearning.episodes import Episode, Examples, stack, stack_alike
+from metalearning.experiments import Algorithm, adapted, prepared
 from metalearning.networks import (
     Features,
     HeadDoesNotFit,
@@ -104,9 +107,11 @@ def case(kind: str, seed: int = 0) -> tuple[Params, list[Episode], Features]:
     return double(params, generator), episodes, features
 
 
-def expected(name: str, params: Params, episodes: Sequence[Episode], steps: int, rate: float = RATE) -> Params:
+def expected(
+    name: str, params: Params, episodes: Sequence[Episode], steps: int, head_rate: float | None = None
+) -> Params:
     theta = leaves(params)
-    values = [plain.episode_loss(name, theta, episode, rate, steps) * episode.weight for episode in episodes]
+    values = [plain.episode_loss(name, theta, episode, RATE, steps, head_rate) * episode.weight for episode in episodes]
     whole = sum(float(episode.weight) for episode in episodes)
     grads = torch.autograd.grad(sum(values, torch.zeros(())) / whole, list(theta.values()), materialize_grads=True)
     return dict(zip(theta, grads, strict=True))
@@ -130,6 +135,65 @@ def test_gradient_equals_plain_autograd(name: str, kind: str, steps: int) -> Non
     theta = theta_for(name, params)
     _, grads = meta_grad(name, theta, episodes, features, steps)
     assert_same(grads, expected(name, theta, episodes, steps), 1e-10)
+
+
+@pytest.mark.parametrize("kind", ["conv4", "mlp"])
+@pytest.mark.parametrize("name", ["maml", "fomaml", "anil", "metasgd", "protomaml"])
+def test_a_heads_rate_by_its_outputs_equals_plain_autograd(name: str, kind: str) -> None:
+    params, episodes, features = case(kind)
+    if name == "metasgd":
+        theta = metasgd.with_rates(params, RATE, 0.2)
+        _, grads = metasgd.meta_grad(theta, episodes, features, steps=3, by_outputs=True)
+    else:
+        theta = params
+        _, grads = ALGORITHMS[name](params, episodes, features, rate=RATE, steps=3, head_rate=0.2)
+    assert_same(grads, expected(name, theta, episodes, 3, head_rate=0.2), 1e-10)
+
+
+@pytest.mark.parametrize("name", ["maml", "fomaml", "anil", "metasgd", "protomaml", "reptile"])
+def test_adapting_takes_the_steps_that_the_outer_gradient_takes(name: Algorithm) -> None:
+    """Twice the head's rate for two outputs is one rate for all."""
+    params, episodes, _ = case("conv4")
+    one, by_outputs = (
+        adapted(name, prepared(name, params, RATE, head_rate), episodes[0], conv4, RATE, 3, head_rate)
+        for head_rate in (None, RATE / 2)
+    )
+    other = adapted(name, prepared(name, params, RATE, RATE), episodes[0], conv4, RATE, 3, RATE)
+    assert_same({k: by_outputs[k] for k in params}, {k: one[k] for k in params}, 1e-12)
+    assert float((other["head.weight"] - one["head.weight"]).abs().max()) > 0.01
+
+
+@pytest.mark.parametrize("channels", [3, 5])
+def test_images_of_more_channels_have_the_same_gradient(channels: int) -> None:
+    """Up to four channels it is written out, from five on the first block is like the others."""
+    generator = torch.Generator().manual_seed(0)
+    params = double(init_conv4(channels, 3, generator), generator)
+    episode = classify(lambda items: torch.randn(items, channels, 8, 9, generator=generator).double(), 3, 2, 3)
+    _, grads = maml.meta_grad(params, [episode], conv4, rate=RATE, steps=2)
+    assert_same(grads, expected("maml", params, [episode], 2), 1e-10)
+
+
+def test_the_written_gradient_of_conv4_is_let_go_with_its_results() -> None:
+    params, episodes, _ = case("conv4")
+    support = episodes[0].support
+    found = conv4_gradient.gradient(list(leaves(start(params, 2)).values()), support.inputs, support.targets)
+    first: Any = found[0].grad_fn
+    kept = weakref.ref(first.layers[0])
+    assert kept() is not None
+    del found, first
+    assert kept() is None
+
+
+def test_the_written_gradient_of_conv4_refuses_to_be_derived_twice_more() -> None:
+    params, episodes, _ = case("conv4")
+    values, support = list(leaves(start(params, 2)).values()), episodes[0].support
+    found = conv4_gradient.gradient(values, support.inputs, support.targets)
+    with pytest.raises(NotWritten):
+        torch.autograd.grad(sum((one * one).sum() for one in found), values, create_graph=True)
+    with pytest.raises(NotWritten):
+        torch.autograd.grad(
+            conv4_gradient.loss(values, support.inputs, support.targets).square(), values, create_graph=True
+        )
 
 
 @pytest.mark.parametrize("steps", [1, 5])
@@ -353,6 +417,32 @@ def test_bfloat16_in_the_query_pass_changes_the_gradient_by_little() -> None:
     flat, rough = (torch.cat([v.flatten() for v in grads.values()]) for grads in (full, half))
     assert rough.dtype == torch.float32
     assert float((flat - rough).norm() / flat.norm()) < 0.15  # random images: every unit is near its kink
+
+
+def test_the_faster_query_pass_is_the_one_that_was_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    generator = torch.Generator().manual_seed(0)
+    params = init_conv4(1, 4, generator, outputs=3)
+    episode = images(generator)
+    small = [replace(episode, support=as_float(episode.support), query=as_float(episode.query))]
+
+    def gradient(query_dtype: precision.QueryDtype) -> Tensor:
+        _, grads = maml.meta_grad(params, small, conv4, rate=0.05, steps=1, query_dtype=query_dtype)
+        return torch.cat([grad.flatten() for grad in grads.values()])
+
+    full, half = gradient(None), gradient(torch.bfloat16)
+    assert not torch.equal(full, half)
+    for seconds, faster in (
+        ({torch.bfloat16: 0.7, torch.float32: 1.0}, half),
+        ({torch.bfloat16: 1.6, torch.float32: 1.0}, full),
+    ):
+        precision.bfloat16_is_faster.cache_clear()
+        monkeypatch.setattr(precision, "_passes", lambda dtype: dtype)
+        monkeypatch.setattr(precision, "_seconds", seconds.__getitem__)
+        assert torch.equal(gradient("fastest"), faster)
+    monkeypatch.undo()
+    precision.bfloat16_is_faster.cache_clear()
+    assert precision.bfloat16_is_faster() in (True, False)  # the measurement itself runs
+    precision.bfloat16_is_faster.cache_clear()
 
 
 def as_float(examples: Examples) -> Examples:
