@@ -10,22 +10,29 @@ from typing import Any, BinaryIO
 import ijson
 from django.utils.translation import gettext as _
 
-from labeling.formats import label_studio
+from labeling.formats import argilla, label_studio, prodigy
 from labeling.formats.encodings import BAD_BYTE, TOO_LONG, Lines, Utf8Stream
 from labeling.formats.limits import MAX_LINE
 from labeling.formats.rows import Bad, BadRow, Columns, ExportRow, Row
 from labeling.formats.values import Assembler
 
 TEXT = "text"  # the column's name where a record is a bare text
+# Other tools' records: how they are known, and how they are unfolded.
+TOOLS: tuple[tuple[Callable[[Mapping[str, Any]], bool], Callable[[Mapping[str, Any]], dict[str, Any]]], ...] = (
+    (label_studio.is_task, label_studio.flat),
+    (prodigy.is_task, prodigy.flat),
+    (argilla.is_record, argilla.flat),
+)
 
 
 def flat(record: Any) -> Mapping[str, Any]:
-    """The record as columns: a task of Label Studio unfolded, a bare text under "text"."""
+    """The record as columns: one of another tool unfolded, a bare text under "text"."""
     if isinstance(record, str):
         return {TEXT: record}
     if not isinstance(record, Mapping):
         raise Bad("not_a_record", _("It is not a JSON object."))
-    return label_studio.flat(record) if label_studio.is_task(record) else record
+    unfold = next((unfold for is_one, unfold in TOOLS if is_one(record)), None)
+    return unfold(record) if unfold else record
 
 
 def cell(record: Mapping[str, Any], name: str) -> Any:

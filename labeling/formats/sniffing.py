@@ -83,7 +83,7 @@ def json_path(file: BinaryIO, encoding: str) -> str:
 def _is_record(line: str, file: BinaryIO, encoding: str) -> bool:
     """Whether the object that is a file's only line is a record itself, and not wrapped around a list of them."""
     record = json.loads(line)
-    if label_studio.is_task(record):
+    if any(is_one(record) for is_one, _unfold in jsons.TOOLS):
         return True
     try:
         json_path(file, encoding)

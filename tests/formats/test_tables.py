@@ -175,6 +175,50 @@ def test_label_studio_tasks() -> None:
     assert rows[0].metadata == {"source": "web"}
 
 
+def test_prodigy_lines() -> None:
+    """A rejected label says only what the item is not; it must not come in as its label."""
+    hashes = {"_input_hash": 1, "_task_hash": 2, "_session_id": "s"}
+    tasks = [
+        {"text": "a", "label": "x", "answer": "accept", "meta": {"source": "web"}, "spans": [], **hashes},
+        {"text": "b", "label": "x", "answer": "reject", **hashes},
+        {"text": "c", "label": "x", "answer": "ignore", **hashes},
+        {"text": "d", "options": [{"id": "x"}, {"id": "y"}], "accept": ["y"], "answer": "accept", **hashes},
+        {"text": "e", "options": [{"id": "x"}, {"id": "y"}], "accept": ["x", "y"], "answer": "accept", **hashes},
+    ]
+    rows = read_all("\n".join(map(json.dumps, tasks)).encode(), "tasks.jsonl")
+    assert [(row.text, row.label, row.metadata) for row in good(rows)] == [
+        ("a", "x", {"source": "web"}),
+        ("b", None, {"rejected": "x"}),
+        ("c", None, {}),
+        ("d", "y", {}),
+    ]
+    assert [(row.number, row.code) for row in bad(rows)] == [(5, "several_labels")]
+
+
+def test_argilla_records() -> None:
+    def one(text: str, responses: Any, **more: Any) -> dict[str, Any]:
+        return {"id": f"id-{text}", "fields": {"text": text}, "responses": responses, "suggestions": {}, **more}
+
+    records = [
+        one(
+            "a", {"label": [{"value": "x", "user_id": "u"}, {"value": "y", "user_id": "v"}]}, metadata={"source": "web"}
+        ),
+        one("b", {"label": [{"value": "x", "status": "draft"}]}),
+        one("c", {}),
+        one("d", [{"values": {"label": {"value": "y"}}, "status": "submitted"}], external_id="mine"),
+        one("e", [{"values": {"label": {"value": "y"}}, "status": "discarded"}]),
+    ]
+    rows = good(read_all(json.dumps(records).encode(), "records.json"))
+    assert [(row.text, row.label, row.external_id, row.metadata) for row in rows] == [
+        ("a", "x", "id-a", {"source": "web"}),
+        ("b", None, "id-b", {}),
+        ("c", None, "id-c", {}),
+        ("d", "y", "mine", {}),
+        ("e", None, "id-e", {}),
+    ]
+    assert good(read_all(json.dumps(records[0]).encode(), "records.jsonl"))[0].label == "x"
+
+
 @pytest.mark.parametrize(
     "whole",
     [
