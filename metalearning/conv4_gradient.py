@@ -20,7 +20,7 @@ and n'p / M = s w S, and all that goes back through it is Q = q'p, of the weight
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -67,14 +67,16 @@ class _Gradient(torch.autograd.Function):
     def backward(ctx: Any, *along: Tensor) -> tuple[Tensor | None, ...]:
         first, blocks, head = ctx.layers
         threes = _threes(along)
-        rate = first.rate(*threes[0])
+        rate, of_first = first.rate(*threes[0])
+        of_blocks: list[_Rates] = []  # apart from the layers, which stay for as long as their graph does
         for block, three in zip(blocks, threes[1:], strict=True):
-            rate = block.rate(rate, *three)
+            rate, of_block = block.rate(rate, *three)
+            of_blocks.append(of_block)
         rate, found = head.rate_back(rate, *along[-2:])
         for block in reversed(blocks):
-            rate, by_three = block.rate_back(rate)
+            rate, by_three = block.rate_back(rate, of_blocks.pop())
             found = (*by_three, *found)
-        return None, None, *first.rate_back(rate), *found
+        return None, None, *first.rate_back(rate, of_first), *found
 
 
 class _Loss(torch.autograd.Function):
@@ -116,6 +118,23 @@ def _threes(values: Sequence[Tensor]) -> list[Three]:
     return [(values[3 * b], values[3 * b + 1], values[3 * b + 2]) for b in range(BLOCKS)]
 
 
+class _FirstRates(NamedTuple):
+    """How the first block changes along V; w's rate is its part of V."""
+
+    w: Tensor
+    s: Tensor
+    k: Tensor
+
+
+class _Rates(NamedTuple):
+    """The same of a later block."""
+
+    h: Tensor
+    w: Tensor
+    n: Tensor
+    k: Tensor
+
+
 class _First:
     """The first block: `out`, and what both ways back need.
 
@@ -140,25 +159,25 @@ class _First:
         self.q, self.b = self._through(by_out)
         w_q = (self.w * self.q).sum(1)
         self.c = self.s * w_q
-        return (self._by_weight(self.s * self.scale, self.q, self.c * self.s), self.c, self.b)
+        return self._by_weight(self.s * self.scale, self.q, self.c * self.s), self.c, self.b
 
-    def rate(self, w: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
-        """Of the output, along (w, scale, shift)."""
-        self.along = w.flatten(1)
-        self.rate_s = -(self.s**3) * (self.w_s * self.along).sum(1)
-        self.rate_k = self.rate_s * self.scale + self.s * scale
-        kernel = self.w * self.rate_k[:, None] + self.along * (self.s * self.scale)[:, None]
+    def rate(self, w: Tensor, scale: Tensor, shift: Tensor) -> tuple[Tensor, _FirstRates]:
+        """Of the output, along (w, scale, shift); and what `rate_back` needs."""
+        w = w.flatten(1)
+        rate_s = -(self.s**3) * (self.w_s * w).sum(1)
+        rate_k = rate_s * self.scale + self.s * scale
+        kernel = self.w * rate_k[:, None] + w * (self.s * self.scale)[:, None]
         rate = self.patches @ torch.cat([kernel, shift[:, None]], 1).mT
-        return like(_where(pixels(self.out), rate), self.out)
+        return like(_where(pixels(self.out), rate), self.out), _FirstRates(w, rate_s, rate_k)
 
-    def rate_back(self, rate: Tensor) -> Three:
+    def rate_back(self, rate: Tensor, rates: _FirstRates) -> Three:
         """Of the derivatives that `back` gave, where that by the output changes by `rate`."""
         rate_q, rate_b = self._through(rate)
         s, k, c = self.s, self.s * self.scale, self.c
-        rate_c = self.rate_s * (self.w * self.q).sum(1) + s * (self.along * self.q + self.w * rate_q).sum(1)
-        by_w = self._by_weight(k, rate_q, rate_c * s + c * self.rate_s)
-        by_w += self._by_weight(self.rate_k, self.q, c * s)
-        by_w -= ((k * c * s)[:, None] * (self.along @ self.covariance)).view(self.shape)
+        rate_c = rates.s * (self.w * self.q).sum(1) + s * (rates.w * self.q + self.w * rate_q).sum(1)
+        by_w = self._by_weight(k, rate_q, rate_c * s + c * rates.s)
+        by_w += self._by_weight(rates.k, self.q, c * s)
+        by_w -= ((k * c * s)[:, None] * (rates.w @ self.covariance)).view(self.shape)
         return by_w, rate_c, rate_b
 
     def _through(self, by_out: Tensor) -> tuple[Tensor, Tensor]:
@@ -190,27 +209,26 @@ class _Block:
         by_h, by_w = derivative(self._by_a(), self.h, self.w, (True, True))
         return by_h, (by_w, self.c, self.b)
 
-    def rate(self, rate_h: Tensor, w: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
-        """Of the output, where h changes by `rate_h`, along (w, scale, shift)."""
-        self.rate_h, self.along = rate_h, w
+    def rate(self, rate_h: Tensor, w: Tensor, scale: Tensor, shift: Tensor) -> tuple[Tensor, _Rates]:
+        """Of the output, where h changes by `rate_h`, along (w, scale, shift); and what `rate_back` needs."""
         rate_a = pixels(_convolve(rate_h, self.w).add_(_convolve(self.h, w)))
         along_n = torch.linalg.vecdot(rate_a, self.n, dim=0)
-        self.rate_n = projected(rate_a, self.n, rate_a.sum(0), along_n).mul_(self.s)
+        rate_n = projected(rate_a, self.n, rate_a.sum(0), along_n).mul_(self.s)
         rate_s = self.s.square().mul_(along_n).div_(-len(self.n))
-        self.rate_k = torch.addcmul(rate_s * self.scale, self.s, scale)
-        rate_y = torch.addcmul(shift, self.n, scale).addcmul_(self.rate_n, self.scale)
-        return like(_where(pixels(self.out), rate_y), self.out)
+        rate_k = torch.addcmul(rate_s * self.scale, self.s, scale)
+        rate_y = torch.addcmul(shift, self.n, scale).addcmul_(rate_n, self.scale)
+        return like(_where(pixels(self.out), rate_y), self.out), _Rates(rate_h, w, rate_n, rate_k)
 
-    def rate_back(self, rate: Tensor) -> tuple[Tensor, Three]:
+    def rate_back(self, rate: Tensor, rates: _Rates) -> tuple[Tensor, Three]:
         """Of the derivatives that `back` gave, where that by the output changes by `rate`."""
-        q, n, k, rate_k, count = (self.q, self.n, self.s * self.scale, self.rate_k, len(self.n))
+        q, n, k, count = self.q, self.n, self.s * self.scale, len(self.n)
         rate_q = _where(pixels(self.out), pixels(rate))
         rate_b = rate_q.sum(0)
-        rate_c = torch.linalg.vecdot(rate_q, n, dim=0) + torch.linalg.vecdot(q, self.rate_n, dim=0)
-        rate_g = torch.addcmul((k * rate_b + rate_k * self.b) / -count, rate_q, k).addcmul_(q, rate_k)
-        rate_g.addcmul_(self.rate_n, k * self.c / -count).addcmul_(n, (k * rate_c + rate_k * self.c) / -count)
+        rate_c = torch.linalg.vecdot(rate_q, n, dim=0) + torch.linalg.vecdot(q, rates.n, dim=0)
+        rate_g = torch.addcmul((k * rate_b + rates.k * self.b) / -count, rate_q, k).addcmul_(q, rates.k)
+        rate_g.addcmul_(rates.n, k * self.c / -count).addcmul_(n, (k * rate_c + rates.k * self.c) / -count)
         by_h, by_w = derivative(like(rate_g, self.out), self.h, self.w, (True, True))
-        more_by_h, more_by_w = derivative(self._by_a(), self.rate_h, self.along, (True, True))
+        more_by_h, more_by_w = derivative(self._by_a(), rates.h, rates.w, (True, True))
         return by_h.add_(more_by_h), (by_w.add_(more_by_w), rate_c, rate_b)
 
     def _by_a(self) -> Tensor:
@@ -222,7 +240,7 @@ class _Head:
     """The mean over the image and the linear layer."""
 
     def __init__(self, h: Tensor, targets: Tensor, weight: Tensor, bias: Tensor) -> None:
-        self.h, self.weight, self.real = h, weight, targets.is_floating_point()
+        self.h, self.weight = h, weight
         self.features = h.mean((2, 3))
         self.outputs = torch.addmm(bias, self.features, weight.mT)
         self.predicted, self.pull = pull_of(self.outputs, targets)

@@ -26,6 +26,8 @@ class Config:
 
     The head has one row, which all classes share, so that one training serves any number of classes. `jitter` is how
     much training drawings are turned, sheared, moved and scaled at random, in [0, 1].
+    The head's inner rate is `head_rate` times the number of classes (`inner.step_sizes`); 0 means `inner_rate`, as in
+    the papers. ProtoMAML's head begins at the prototypes, and wants smaller ones of both.
     """
 
     algorithm: Algorithm = "protonet"
@@ -38,10 +40,10 @@ class Config:
     filters: int = 64
     iterations: int = 3000
     batch: int = 1
-    inner_rate: float = 0.4
+    inner_rate: float = 1.0
     inner_steps: int = 3
-    head_rate: float = 0.0
-    test_steps: int = 5
+    head_rate: float = 0.2
+    test_steps: int = 6
     outer_rate: float = 0.003
     check_every: int = 200
     patience: int = 10
