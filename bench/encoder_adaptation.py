@@ -1,11 +1,17 @@
-"""Bench: an encoder whose top layers learn from the answers, against the same recipe on frozen vectors, one thread.
+"""Bench: an encoder whose top layers learn from the answers, against the same recipe on published vectors, one thread.
 
-    python -m bench.encoder_adaptation            accuracy of the unlabelled items at k answers per label, seven tasks
-    python -m bench.encoder_adaptation --asked    the same after 50, 100 and 200 answers that the queue asked for
+    python -m bench.encoder_adaptation            accuracy of the unlabelled items at k answers per label
+    python -m bench.encoder_adaptation --loop     the loop: ten answers a round, tuned whenever the product would be;
+                                                  accuracy of all items, those answered counted as right, and how often
+                                                  the interval of the estimated accuracy holds the truth
+    python -m bench.encoder_adaptation --cost 10000   what one tuning takes over so many items
 
-What is tuned, weighed and added is what the product does after so many answers. A cell that was measured is not
-measured again (`--fresh` forgets them), so that a run can be broken off. The data is looked for in ANNOTATOR_DEV_DATA
-(default: `shared/data` beside the repository); hidden states and cells are kept in a folder for temporary files.
+With `--quick` there is one encoder instead of five: held-out answers are then judged by what was told them, so that
+only the accuracies mean anything, and these nearly what they are in the product. Beside tasks whose labels are topics
+there are three where names say little: kinds of utterance, out of scope or not, tweets that name somebody; a task with
+a star hides the names. A cell that was measured is not measured again (`--fresh` forgets them), so that a run can be
+broken off. The data is looked for in ANNOTATOR_DEV_DATA (default: `shared/data` beside the repository); hidden states
+and cells are kept in a folder for temporary files.
 """
 
 from __future__ import annotations
@@ -26,18 +32,37 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "annotator.settings")
 import numpy as np
 
 from bench.recipe import DATA, words
-from metalearning import opinions, tuned, tuning
+from metalearning import tuned, tuning
 from metalearning.acquisition import rank, strategy_for
-from metalearning.adapt import adapt
+from metalearning.adapt import Adaptation, adapt
 from metalearning.baselines import logistic_regression
 from metalearning.calibration import expected_calibration_error
-from metalearning.graph import neighbour_graph
+from metalearning.graph import NEIGHBOURS, neighbour_graph
 from metalearning.pool import Pool
-from metalearning.predict import predict
-from metalearning.voices import Voice
+from metalearning.predict import Prediction, estimated_accuracy, predict
+from metalearning.views import View, Views, blended
 
 CACHE = Path(tempfile.gettempdir()) / "annotator-bench-states"
 DOMAINS = DATA / "clinc150.domains.json"
+HIDDEN = "*"
+"""Ends the name of a task whose label names are hidden."""
+FORMS = (
+    "how",
+    "why",
+    "when",
+    "how_much",
+    "how_long",
+    "affirm",
+    "deny",
+    "thank",
+    "greet",
+    "what",
+    "where",
+    "which",
+    "not",
+)
+FEWEST = 40
+"""Texts of a label."""
 
 
 @dataclass(frozen=True)
@@ -45,11 +70,18 @@ class Task:
     """A labelled data set, its vectors, and what enters the encoder's top layers for its items and label names."""
 
     name: str
-    pool: Pool
+    published: View
     label_ids: np.ndarray
-    names: np.ndarray
     states: list[np.ndarray]
-    name_states: list[np.ndarray]
+    name_states: list[np.ndarray | None]
+
+    @property
+    def label_count(self) -> int:
+        return len(self.name_states)
+
+
+Texts = tuple[list[str], list[str]]
+"""Texts and the label of each."""
 
 
 def domain(label: str) -> str:
@@ -58,34 +90,86 @@ def domain(label: str) -> str:
     return of[label].replace("_", " ")
 
 
-def within(name: str) -> Callable[[str], str | None]:
-    return lambda label: label if domain(label) == name else None
-
-
-TASKS: dict[str, tuple[str, Callable[[str], str | None], int]] = {
-    "banking77": ("banking77.test", str, 2500),
-    "hwu64": ("hwu64.train", str, 2500),
-    "hwu64, scenarios": ("hwu64.train", lambda label: label.split("_")[0], 1500),
-    "snips": ("snips.train", str, 1500),
-    "clickbait": ("clickbait.train", str, 1500),
-    "clinc150, travel": ("clinc150.train", within("travel"), 1500),
-    "clinc150, domains": ("clinc150.train", domain, 1500),
-}
-"""The file, what its labels are called here (None: left out), and how many rows are drawn."""
-
-
-def task(name: str, file: str, rename: Callable[[str], str | None], most: int, encoder: str) -> Task:
+def lines(file: str) -> list[dict]:
     source = DATA / f"{file}.jsonl"
     if not source.exists():
-        sys.exit(f"{source} is absent; set ANNOTATOR_DEV_DATA to the folder that holds text/{source.name}.")
-    rows = [json.loads(line) for line in source.read_text(encoding="utf-8").splitlines()]
-    rows = [row | {"label": label} for row in rows if (label := rename(row["label"])) is not None]
-    rows = [rows[place] for place in np.random.default_rng(0).permutation(len(rows))[:most]]
-    labels = sorted({row["label"] for row in rows})
-    x, states = read(f"{encoder}-{name}", encoder, [row["text"] for row in rows])
-    names, name_states = read(f"{encoder}-{name}-names", encoder, [words(label) for label in labels])
-    label_ids = np.array([labels.index(row["label"]) for row in rows])
-    return Task(name, Pool(x, neighbour_graph(x, 10, np.random.default_rng(0))), label_ids, names, states, name_states)
+        sys.exit(f"{source} is absent; set ANNOTATOR_DEV_DATA to the folder that holds text/.")
+    return [json.loads(line) for line in source.read_text(encoding="utf-8").splitlines()]
+
+
+def labelled(file: str, rename: Callable[[str], str | None] = str) -> Callable[[], Texts]:
+    """The texts of a file with their labels as they are called here; None: left out."""
+
+    def read() -> Texts:
+        rows = [(row["text"], label) for row in lines(file) if (label := rename(row["label"])) is not None]
+        return [text for text, _ in rows], [label for _, label in rows]
+
+    return read
+
+
+def utterances() -> Texts:
+    """What people say to a bank and to a hotel, by its form: questions of each kind, assent, thanks."""
+    texts, labels = [], []
+    for file in ("../multilabel/nlupp_banking", "../multilabel/nlupp_hotels"):
+        for row in lines(file):
+            forms = [label for label in row["labels"] if label in FORMS]
+            if len(forms) == 1:
+                texts.append(row["text"])
+                labels.append(forms[0])
+    kept = [place for place, label in enumerate(labels) if labels.count(label) >= FEWEST]
+    return [texts[place] for place in kept], [labels[place] for place in kept]
+
+
+def out_of_scope() -> Texts:
+    """Whether an assistant is meant to answer; of what it is asked 30 % is out of its scope."""
+    rng = np.random.default_rng(3)
+    outside, inside = (
+        [rows[place]["text"] for place in rng.permutation(len(rows))[:count]]
+        for rows, count in ((lines("clinc150_oos.test"), 450), (lines("clinc150.test"), 1050))
+    )
+    return outside + inside, ["out of scope"] * len(outside) + ["in scope"] * len(inside)
+
+
+def naming_tweets() -> Texts:
+    rows = lines("../ner/wnut17.train")
+    return [row["text"] for row in rows], ["a name" if row["spans"] else "nothing" for row in rows]
+
+
+TASKS: dict[str, tuple[Callable[[], Texts], int]] = {
+    "banking77": (labelled("banking77.test"), 2500),
+    "hwu64": (labelled("hwu64.train"), 2500),
+    "hwu64, scenarios": (labelled("hwu64.train", lambda label: label.split("_")[0]), 1500),
+    "snips": (labelled("snips.train"), 1500),
+    "clickbait": (labelled("clickbait.train"), 1500),
+    "clinc150, travel": (labelled("clinc150.train", lambda label: label if domain(label) == "travel" else None), 1500),
+    "clinc150, domains": (labelled("clinc150.train", domain), 1500),
+    "forms of utterance": (utterances, 1500),
+    "out of scope": (out_of_scope, 1500),
+    "tweets with names": (naming_tweets, 1500),
+}
+"""Where it comes from, and how many rows are drawn."""
+TOPICS = list(TASKS)[:7]
+NAMELESS = ["hwu64, scenarios*", "snips*", "clinc150, domains*", "forms of utterance*"]
+IN_LOOP = 1500
+"""Items in the loop."""
+
+
+def task(name: str, encoder: str, most: int | None = None) -> Task:
+    read_all, drawn = TASKS[name.rstrip(HIDDEN)]
+    texts, labels = read_all()
+    places = np.random.default_rng(0).permutation(len(texts))[: min(drawn, most or drawn)]
+    texts, labels = [texts[place] for place in places], [labels[place] for place in places]
+    known = sorted(set(labels))
+    x, states = read(f"{encoder}-{name.rstrip(HIDDEN)}", encoder, texts)
+    names, name_states = read(f"{encoder}-{name.rstrip(HIDDEN)}-names", encoder, [words(label) for label in known])
+    if name.endswith(HIDDEN):
+        names, name_states = np.zeros_like(names), [None] * len(known)
+    label_ids = np.array([known.index(label) for label in labels])
+    return Task(name, View(pooled(x), names), label_ids, states, name_states)
+
+
+def pooled(x: np.ndarray) -> Pool:
+    return Pool(x, neighbour_graph(x, NEIGHBOURS, np.random.default_rng(0)))
 
 
 def read(key: str, encoder: str, texts: list[str]) -> tuple[np.ndarray, list[np.ndarray]]:
@@ -109,93 +193,163 @@ def tunable(name: str):
     return encoders.get(name)
 
 
-def balanced(task: Task, k: int, seed: int) -> np.ndarray:
-    """The rows of k answers per label, ascending."""
+def learned(task: Task, encoder, rows: np.ndarray, seed: int, *, apart: bool) -> tuple[View, Views | None]:
+    """The pool as an encoder sees it that learned from these answers, and as those do that missed a part of them."""
+    rows = np.sort(rows)
+    network, names = encoder.finish, task.published.names
+    lesson = tuning.Lesson([task.states[row] for row in rows], task.label_ids[rows], task.name_states)
+    near = np.concatenate([rows, tuned.around(rows, len(task.states))])
+    ground = tuned.Ground([task.states[row] for row in near], task.published.pool.vectors(near), names)
+    rng = np.random.default_rng([seed, len(rows)])
+    found = tuned.learners(network, encoder.top(), lesson, ground, rng, apart=apart)
+    seen = []
+    for params in found.weights:
+        x = blended(task.published.pool.x, tuning.embed(network, params, task.states))
+        words = tuned.name_vectors(network, params, task.name_states, x.shape[1])
+        seen.append(View(pooled(x), blended(names, words)))
+    return seen[0], Views(task.published, seen[1:], rows, found.part) if apart else None
+
+
+def model(
+    task: Task, rows: np.ndarray, seed: int, seen: View, views: Views | None, warm: Adaptation | None = None
+) -> tuple[Adaptation, Prediction]:
+    rng, answers = np.random.default_rng([seed, len(rows)]), task.label_ids[rows]
+    made = adapt(seen.pool, seen.names, rows, answers, task.label_count, generator=rng, warm=warm, views=views)
+    return made, predict(made, seen.pool)
+
+
+def balanced(task: Task, encoder, k: int, seed: int, *, apart: bool) -> dict[str, float] | None:
+    """One draw of k answers per label: accuracies and calibration errors on all other items; None: too few."""
     order = np.random.default_rng(seed).permutation(len(task.label_ids))
-    return np.sort(np.concatenate([order[task.label_ids[order] == c][:k] for c in range(len(task.names))]))
-
-
-def asked(task: Task, count: int, seed: int) -> np.ndarray:
-    """The rows of as many answers, ten a round, of which the frozen recipe was unsure; ascending."""
-    rows, warm = np.zeros(0, dtype=np.intp), None
-    while len(rows) < count:
-        rng = np.random.default_rng([seed, len(rows)])
-        warm = adapt(task.pool, task.names, rows, task.label_ids[rows], len(task.names), generator=rng, warm=warm)
-        free = np.setdiff1d(np.arange(len(task.label_ids)), rows)
-        told, by = predict(warm, task.pool), strategy_for(warm)
-        asks = rank(task.pool, told, free, min(10, count - len(rows)), strategy=by, answered=rows, generator=rng)
-        rows = np.concatenate([rows, [ask.row for ask in asks]]).astype(np.intp)
-    return np.sort(rows)
-
-
-def cell(task: Task, encoder: str, rows: np.ndarray, seed: int) -> dict[str, float]:
-    """One draw of answers: accuracies on all other items in points, and what it cost."""
-    voice, costs = learned(task, tunable(encoder), rows, seed)
-    label_ids, count = task.label_ids[rows], len(task.names)
-    plain = logistic_regression(task.pool, rows, label_ids, count)
-    frozen = adapt(task.pool, task.names, rows, label_ids, count, generator=np.random.default_rng(seed))
-    both = adapt(task.pool, task.names, rows, label_ids, count, generator=np.random.default_rng(seed), voices=[voice])
-    found: dict[str, float] = {"answers": len(rows), "weight": both.voices[0].weight, **costs}
-    rest = np.setdiff1d(np.arange(len(task.label_ids)), rows)
-    found["alone"] = 100 * float((voice.logits(rest).argmax(1) == task.label_ids[rest]).mean())
-    for weight, _prior in opinions.CHOICES:
-        heard = replace(voice, weight=weight, choices=())
-        fixed = adapt(
-            task.pool, task.names, rows, label_ids, count, generator=np.random.default_rng(seed), voices=[heard]
-        )
-        right = predict(fixed, task.pool).label_id[rest] == task.label_ids[rest]
-        found[f"at {weight}"] = 100 * float(right.mean())
-    for name, adaptation in (("lr", plain), ("frozen", frozen), ("tuned", both)):
-        told = predict(adaptation, task.pool)
-        right = told.label_id[rest] == task.label_ids[rest]
-        found[name] = 100 * float(right.mean())
-        found[f"{name} ece"] = 100 * expected_calibration_error(told.confidence[rest], right)
+    rows = np.sort(np.concatenate([order[task.label_ids[order] == c][:k] for c in range(task.label_count)]))
+    if len(rows) > 0.7 * len(order):
+        return None
+    rest = np.setdiff1d(np.arange(len(order)), rows)
+    plain = logistic_regression(task.published.pool, rows, task.label_ids[rows], task.label_count)
+    told = {
+        "lr": predict(plain, task.published.pool),
+        "frozen": model(task, rows, seed, task.published, None)[1],
+        "tuned": model(task, rows, seed, *learned(task, encoder, rows, seed, apart=apart))[1],
+    }
+    found: dict[str, float] = {"answers": len(rows)}
+    for name, one in told.items():
+        right = (one.label_id == task.label_ids)[rest]
+        found |= {name: points(right), f"{name} ece": ece(one, rest, right)}
     return found
 
 
-def learned(task: Task, encoder, rows: np.ndarray, seed: int) -> tuple[Voice, dict[str, float]]:
-    """The voice of an encoder tuned to these answers, and the CPU seconds of each part."""
-    rng, network, start = np.random.default_rng([seed, len(rows)]), encoder.finish, encoder.top()
-    lesson = tuning.Lesson([task.states[row] for row in rows], task.label_ids[rows], task.name_states)
-    clock = [time.process_time()]
-    near = np.concatenate([rows, tuned.around(rows, len(task.states))])
-    ground = tuned.Ground([task.states[row] for row in near], task.pool.vectors(near), task.names)
-    unseen = tuned.held_out(network, start, lesson, ground, rng)
-    clock.append(time.process_time())
-    params = tuned.learn(network, start, lesson, np.arange(len(rows)), ground, rng)
-    clock.append(time.process_time())
-    vectors = tuning.embed(network, params, task.states)
-    names = tuned.name_vectors(network, params, task.name_states, vectors.shape[1])
-    said = tuned.recipe(vectors, names, rows, lesson.label_ids, rng)(np.arange(len(vectors)))
-    clock.append(time.process_time())
-    took = dict(zip(("held-out s", "adapt s", "re-embed and recipe s"), np.diff(clock).tolist(), strict=True))
-    told = opinions.Opinions(np.arange(len(task.names)), opinions.kept(said), rows, unseen)
-    return opinions.voice(told, rows, range(len(task.names)), len(task.states)), took
+def looped(task: Task, encoder, seed: int, *, apart: bool, last: int = 200) -> dict[str, float]:
+    """From 50 answers to `last`, with and without tuning: means over the rounds, and accuracies at every fifty."""
+    plain, with_tuning = (rounds(task, encoder, seed, last, tune=tune, apart=apart) for tune in (False, True))
+    found = {}
+    for name, each in (("frozen", plain), ("tuned", with_tuning)):
+        for key in each[0]:
+            values = [one[key] for one in each if one[key] is not None]
+            found[f"{name} {key}" if key != "accuracy" else name] = float(np.mean(values)) if values else 0.0
+        found |= {f"{name} at {one['answers']}": one["accuracy"] for one in each if one["answers"] % 50 == 0}
+    return found
+
+
+def rounds(task: Task, encoder, seed: int, last: int, *, tune: bool, apart: bool) -> list[dict]:
+    """What is known of each round from 50 answers on."""
+    from labeling import tunings
+
+    every, rows, warm = [], np.zeros(0, dtype=np.intp), None
+    seen, views, tuned_at, count = task.published, None, 0, len(task.label_ids)
+    while True:
+        due = max(tunings.FIRST, tuned_at + max(tunings.EVERY, tuned_at // 5) if tuned_at else 0)
+        if tune and len(rows) >= due and len(np.unique(task.label_ids[rows])) > 1:
+            seen, views = learned(task, encoder, rows, seed, apart=apart)
+            tuned_at, warm = len(rows), warm and replace(warm, smoothing_chosen_at=0)
+        warm, told = model(task, rows, seed, seen, views, warm)
+        rest = np.setdiff1d(np.arange(count), rows)
+        right = (told.label_id == task.label_ids)[rest]
+        if len(rows) >= tunings.FIRST:
+            accuracy = 100 * (float(right.sum()) + len(rows)) / count
+            every.append({"answers": len(rows), "accuracy": accuracy, **trust(warm, told, rest, right)})
+        if len(rows) >= last:
+            return every
+        by, rng = strategy_for(warm), np.random.default_rng([seed, len(rows)])
+        pool = task.published.pool
+        asks = rank(pool, told, rest, min(10, last - len(rows)), strategy=by, answered=rows, generator=rng)
+        rows = np.concatenate([rows, [ask.row for ask in asks]]).astype(np.intp)
+
+
+def trust(adaptation: Adaptation, told: Prediction, rest: np.ndarray, right: np.ndarray) -> dict[str, float | None]:
+    """Whether the interval of the estimated accuracy holds the truth, how wide it is, and the calibration error."""
+    estimate = estimated_accuracy(adaptation, told, rest)
+    if estimate is None:
+        return {"ece": ece(told, rest, right), "held": None, "width": None, "error": None}
+    return {
+        "ece": ece(told, rest, right),
+        "held": 100.0 * (estimate.low <= right.mean() <= estimate.high),
+        "width": 100 * (estimate.high - estimate.low),
+        "error": 100 * (estimate.value - float(right.mean())),
+    }
+
+
+def points(right: np.ndarray) -> float:
+    return 100 * float(right.mean())
+
+
+def ece(told: Prediction, rest: np.ndarray, right: np.ndarray) -> float:
+    return 100 * expected_calibration_error(told.confidence[rest], right)
+
+
+def cost(encoder, items: int) -> None:
+    """CPU seconds of a tuning to 200 answers over so many items of banking77, some several times."""
+    texts, labels = labelled("banking77.train")()
+    places = np.random.default_rng(0).permutation(len(texts))
+    texts = [texts[places[k % len(texts)]] for k in range(items)]
+    labels = [labels[places[k % len(texts)]] for k in range(items)]
+    began = time.process_time()
+    x, states = encoder.read(texts)
+    print(f"{items} items read in {time.process_time() - began:.0f} s, {sum(one.nbytes for one in states) >> 20} MB")
+    known = sorted(set(labels))
+    names, name_states = encoder.read([words(label) for label in known])
+    label_ids = np.array([known.index(label) for label in labels])
+    all_of_it = Task("cost", View(Pool(x), names), label_ids, states, list(name_states))
+    began = time.process_time()
+    seen, views = learned(all_of_it, encoder, np.random.default_rng(0).permutation(items)[:200], 0, apart=True)
+    assert views is not None
+    took = time.process_time() - began
+    print(
+        f"a tuning to 200 answers: {took:.0f} s of CPU, {(1 + len(views.without)) * seen.pool.x.nbytes // 2 >> 20} MB"
+    )
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--encoder", default="minilm")
-    parser.add_argument("--draws", type=int, default=3)
+    parser.add_argument("--draws", type=int, default=2)
     parser.add_argument("--task", default="", help="only those whose name contains this")
-    parser.add_argument("--asked", action="store_true", help="answers that the queue asked for, not balanced ones")
+    parser.add_argument("--loop", action="store_true", help="the loop instead of balanced answers")
+    parser.add_argument("--cost", type=int, default=0, help="the cost of one tuning over so many items instead")
+    parser.add_argument("--quick", action="store_true", help="accuracies alone: held-out answers are judged unfairly")
     parser.add_argument("--fresh", action="store_true", help="measure again what was measured before")
     options = parser.parse_args()
-    sizes, draw_rows = ((50, 100, 200), asked) if options.asked else ((5, 10, 20), balanced)
-    measured = CACHE / f"{draw_rows.__name__}-{options.encoder}.jsonl"
+    if options.cost:
+        cost(tunable(options.encoder), options.cost)
+        return
+    sizes: tuple[int, ...] = (0,) if options.loop else (5, 10, 20)
+    measured = CACHE / f"{'loop' if options.loop else 'few'}{'-quick' * options.quick}-{options.encoder}.jsonl"
     if options.fresh:
         measured.unlink(missing_ok=True)
-    wanted = [(name, k, draw) for draw in range(options.draws) for name in TASKS for k in sizes]
+    names = [name for name in [*TASKS, *NAMELESS] if options.task in name]
+    wanted = [(name, k, draw) for draw in range(options.draws) for name in names for k in sizes]
     known = cells(measured)
-    loaded: dict[str, Task] = {}
     for name, k, draw in wanted:
-        if options.task not in name or (name, k, draw) in known:
+        if (name, k, draw) in known:
             continue
-        loaded[name] = loaded.get(name) or task(name, *TASKS[name], options.encoder)
-        found = cell(loaded[name], options.encoder, draw_rows(loaded[name], k, draw), draw)
+        made = task(name, options.encoder, IN_LOOP if options.loop else None)
+        encoder = tunable(options.encoder)
+        apart = not options.quick
+        found = (
+            looped(made, encoder, draw, apart=apart) if options.loop else balanced(made, encoder, k, draw, apart=apart)
+        )
         with measured.open("a") as file:
-            file.write(json.dumps({"task": name, "k": k, "draw": draw, **found}) + "\n")
-    report(cells(measured), [one for one in wanted if options.task in one[0]])
+            file.write(json.dumps({"task": name, "k": k, "draw": draw, **(found or {})}) + "\n")
+    report({one: cell for one, cell in cells(measured).items() if one in wanted and cell})
 
 
 def cells(path: Path) -> dict[tuple[str, int, int], dict[str, float]]:
@@ -206,24 +360,28 @@ def cells(path: Path) -> dict[tuple[str, int, int], dict[str, float]]:
     return found
 
 
-def report(known: dict[tuple[str, int, int], dict[str, float]], wanted: list[tuple[str, int, int]]) -> None:
-    names = list(dict.fromkeys(name for name, _, _ in wanted))
-    for k in sorted({k for _, k, _ in wanted}):
+def report(known: dict[tuple[str, int, int], dict[str, float]]) -> None:
+    """Per task the means over draws; then over the tasks: those with topics, all that have names, and all."""
+    for k in sorted({k for _, k, _ in known}):
         means = {}
-        for name in names:
-            of_task = [known[one] for one in wanted if one[:2] == (name, k)]
+        for name in dict.fromkeys(name for name, size, _ in known if size == k):
+            of_task = [cell for one, cell in known.items() if one[:2] == (name, k)]
             means[name] = {key: float(np.mean([one[key] for one in of_task])) for key in of_task[0]}
-            told = "  ".join(f"{key} {value:.1f}" for key, value in means[name].items() if key != "weight")
-            print(f"{name:18s} {k:3d}  {told}  weights {[one['weight'] for one in of_task]}")
-        gains = np.array([of["tuned"] - of["frozen"] for of in means.values()])
-        drawn = np.random.default_rng(0).choice(gains, (2000, len(gains))).mean(axis=1)  # bootstrap over the tasks
-        low, high = np.percentile(drawn, [2.5, 97.5])
-        columns = {
-            key: float(np.mean([of[key] for of in means.values()])) for key in ("lr", "frozen", "alone", "tuned")
+            told = "  ".join(f"{key} {value:.1f}" for key, value in means[name].items())
+            print(f"{name:20s} {k:3d}  {len(of_task)} draws  {told}")
+        groups = {
+            "topics": [name for name in means if name in TOPICS],
+            "with names": [name for name in means if not name.endswith(HIDDEN)],
+            "all": list(means),
         }
-        told = "  ".join(f"{key} {value:.1f}" for key, value in columns.items())
-        print(f"mean of {len(gains)} tasks {k:3d}  {told}")
-        print(f"  gain {gains.mean():+.2f} [{low:.2f}, {high:.2f}]  tasks won {(gains > 0).sum()}")
+        for group, names in groups.items():
+            gains = np.array([means[name]["tuned"] - means[name]["frozen"] for name in names])
+            if not len(gains):
+                continue
+            drawn = np.random.default_rng(0).choice(gains, (2000, len(gains))).mean(axis=1)  # bootstrap over the tasks
+            low, high = np.percentile(drawn, [2.5, 97.5])
+            told = f"gain {gains.mean():+.2f} [{low:.2f}, {high:.2f}], lowest {gains.min():+.2f}"
+            print(f"  {group}, {len(gains)} tasks, {k:3d}: {told}, won {(gains > 0).sum()}")
 
 
 if __name__ == "__main__":

@@ -22,7 +22,6 @@ from metalearning import (
     graph,
     heritage,
     label_errors,
-    opinions,
     predict,
     rules,
 )
@@ -33,6 +32,7 @@ from metalearning.gate import Gate
 from metalearning.pool import Pool
 from metalearning.shares import wilson
 from metalearning.vectors import softmax
+from metalearning.views import View, Views
 from metalearning.voices import Voice
 
 QUEUE = 200  # items ranked after each adaptation: more than a team answers before the next one
@@ -41,6 +41,7 @@ GRAPH_LIMIT = 200_000  # items beyond which neighbours cost more than they give
 FEWEST_HELD_OUT = 5  # answers of a label below which a share of them says nothing
 MOST_CONFUSIONS = 50
 FOLDS = 5  # of a comparison: each answer is judged by a model that learned from four fifths of the others
+TUNING = "tuning"  # beside the voices' names, of what the last adaptation was made
 REMEMBERED = 4  # pools and adaptations kept in a worker's memory
 ALL_MARGIN = evaluation.Mix(margin=1.0, typical=0.0, random=0.0, doubt=0.0)
 
@@ -67,6 +68,23 @@ class Earlier:
     z: Float[np.ndarray, "rows dim"]
     columns: Int[np.ndarray, " rows"]
     key: tuple[Any, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class Tuned:
+    """The items as encoders see them that learned from answers: the first from all, the others each without a part.
+
+    Items that came later are missing at the end of `x`. `rows`: the items whose answers were learned from, ascending;
+    `part`: which of the others, counted from 0, has missed each. `number` tells one tuning from another; `recall`
+    reads the neighbour graph of each encoder.
+    """
+
+    number: int
+    x: Float[np.ndarray, "encoders items dim"]
+    names: Float[np.ndarray, "encoders labels dim"]
+    rows: Int[np.ndarray, " learned"]
+    part: Int[np.ndarray, " learned"]
+    recall: Callable[[], Sequence[csr_matrix] | None] = lambda: None
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,8 +115,7 @@ class Lesson:
     learner: str = "recipe"  # or "lr", the baseline
     recall: Callable[[], Mapping[str, np.ndarray] | None] = lambda: None
     keep: Callable[[Mapping[str, np.ndarray]], None] = lambda arrays: None
-    voices: tuple[Voice, ...] = ()  # what else has an opinion of the items
-    tuning: int = 0  # which tuning of the encoder is among them; 0: none
+    tuned: Tuned | None = None
     rules: Rules | None = None
 
 
@@ -122,16 +139,17 @@ def learn(lesson: Lesson) -> Learned:
     """Adapt to the answers, predict every item, rank what to ask next."""
     generator = np.random.default_rng([lesson.seed, len(lesson.rows)])
     pool = _pool(lesson)
+    seen, apart = _seen(lesson, pool)
     heard = _heard(lesson, pool)
-    adaptation = _adapted(lesson, pool, heard, generator)
-    prediction = predict.predict(adaptation, pool)
+    adaptation = _adapted(lesson, pool, seen, apart, heard, generator)
+    prediction = predict.predict(adaptation, seen.pool)
     told = _humbled(adaptation, prediction)
     return Learned(
         column=told.label_id,
         confidence=told.confidence,
         runner_up=told.runner_up,
         margin=told.margin,
-        ranking=_ranking(lesson, pool, adaptation, prediction, generator),
+        ranking=_ranking(lesson, pool, seen.pool, adaptation, prediction, generator),
         facts=_facts(lesson, pool, adaptation, heard),
         estimates=_estimates(lesson, adaptation, prediction),
         held_out=_held_out(adaptation),
@@ -149,12 +167,14 @@ def marks(spoken: Sequence[Int[np.ndarray, " n"]], items: int) -> csr_matrix:
 def forget() -> None:
     """Drop what is remembered between adaptations, as a new worker would have it."""
     _pools.clear()
+    _tuned.clear()
     _warm.clear()
     _heritages.clear()
     _spoken.clear()
 
 
 _pools: OrderedDict[tuple[Any, ...], Pool] = OrderedDict()
+_tuned: OrderedDict[tuple[Any, ...], tuple[tuple[int, int], list[Pool]]] = OrderedDict()  # the newest of a project
 _warm: OrderedDict[tuple[Any, ...], Adaptation] = OrderedDict()
 _heritages: OrderedDict[tuple[Any, ...], heritage.Heritage] = OrderedDict()
 _spoken: OrderedDict[tuple[Any, ...], dict[str, Any]] = OrderedDict()  # what voices of the remembered adaptations were
@@ -180,6 +200,36 @@ def _graph(lesson: Lesson) -> csr_matrix:
     return drawn
 
 
+def _seen(lesson: Lesson, pool: Pool) -> tuple[View, Views | None]:
+    """The items and names as the model sees them, and as those do that judge held-out answers: None: the same."""
+    dimension, tuned = lesson.x.shape[1], lesson.tuned
+    names = lesson.names if lesson.names is not None else np.zeros((lesson.label_count, dimension), dtype=np.float32)
+    if tuned is None or lesson.learner != "recipe":
+        return View(pool, names), None
+    known = (tuned.number, len(lesson.x))
+    kept = _tuned.get(lesson.key)
+    if kept is None or kept[0] != known:
+        kept = (known, _tuned_pools(lesson, tuned))
+        _remember(_tuned, lesson.key, kept)
+    tuned_names = tuned.names if lesson.names is not None else [names] * len(kept[1])
+    whole, *without = (View(*one) for one in zip(kept[1], tuned_names, strict=True))
+    return whole, Views(View(pool, names), without, tuned.rows, tuned.part)
+
+
+def _tuned_pools(lesson: Lesson, tuned: Tuned) -> list[Pool]:
+    """A pool for each encoder. Items that came later are as they were published, and have no neighbours yet."""
+    size, there = len(lesson.x), tuned.x.shape[1]
+    links = tuned.recall()
+    if links is None or links[0].shape[0] != there:
+        links = [graph.neighbour_graph(x, graph.NEIGHBOURS, np.random.default_rng(0)) for x in tuned.x]
+    for drawn in links:
+        drawn.resize((size, size))
+    later = lesson.x[there:]
+    return [
+        Pool(np.concatenate([x, later]) if len(later) else x, drawn) for x, drawn in zip(tuned.x, links, strict=True)
+    ]
+
+
 def _heard(lesson: Lesson, pool: Pool) -> rules.RuleModel | None:
     """What the rules are worth by now; None without rules."""
     if lesson.rules is None or lesson.learner != "recipe":
@@ -188,28 +238,38 @@ def _heard(lesson: Lesson, pool: Pool) -> rules.RuleModel | None:
     return rules.hear(votes, pool, lesson.names, lesson.rows, lesson.columns, lesson.label_count)
 
 
-def _adapted(lesson: Lesson, pool: Pool, heard: rules.RuleModel | None, generator: np.random.Generator) -> Adaptation:
+def _adapted(
+    lesson: Lesson,
+    pool: Pool,
+    seen: View,
+    apart: Views | None,
+    heard: rules.RuleModel | None,
+    generator: np.random.Generator,
+) -> Adaptation:
     if lesson.learner == "lr":
         return baselines.logistic_regression(pool, lesson.rows, lesson.columns, lesson.label_count)
     warm = _warm.get(lesson.key)
     if warm is not None and (warm.label_count > lesson.label_count or len(warm.answers) > len(lesson.rows)):
         warm = None
-    spoken = {rules.NAME: lesson.rules.key if lesson.rules is not None else (), opinions.NAME: lesson.tuning}
+    spoken: dict[str, Any] = {rules.NAME: lesson.rules.key if lesson.rules is not None else ()}
+    spoken[TUNING] = 0 if lesson.tuned is None else lesson.tuned.number
     before = _spoken.get(lesson.key, {})
     if warm is not None:
-        # Other rules, or an encoder tuned anew, are another voice: how loud it may be is chosen anew.
+        # Other rules are another voice: how loud it may be is chosen anew. On vectors tuned anew all is.
         same = tuple(voice for voice in warm.voices if before.get(voice.name) == spoken.get(voice.name))
-        warm = replace(warm, voices=same)
+        chosen_at = warm.smoothing_chosen_at if before.get(TUNING) == spoken[TUNING] else 0
+        warm = replace(warm, voices=same, smoothing_chosen_at=chosen_at)
     adaptation = adapt(
-        pool,
-        lesson.names,
+        seen.pool,
+        seen.names,
         lesson.rows,
         lesson.columns,
         lesson.label_count,
         generator=generator,
         gate=_gate(lesson.checkpoint),
         warm=warm,
-        voices=(*lesson.voices, *_inherited(lesson, pool), *([] if heard is None else [heard.voice()])),
+        voices=(*_inherited(lesson, pool), *([] if heard is None else [heard.voice()])),
+        views=apart,
     )
     _remember(_warm, lesson.key, adaptation)
     _remember(_spoken, lesson.key, spoken)
@@ -303,10 +363,12 @@ def _likeliest(
 def _ranking(
     lesson: Lesson,
     pool: Pool,
+    seen: Pool,
     adaptation: Adaptation,
     prediction: predict.Prediction,
     generator: np.random.Generator,
 ) -> list[dict[str, Any]]:
+    """What to ask next. Which items are alike their published vectors tell: tuned ones draw a label's together."""
     available = lesson.open_rows[lesson.open_rows < len(pool)]
     if not len(available):
         return []
@@ -323,7 +385,7 @@ def _ranking(
 
     asks = _mixed(ranked, strategy, elsewhere, generator)
     rows = np.array([ask.row for ask in asks], dtype=np.intp)
-    columns, shares = _likeliest(adaptation, pool, rows, prediction)
+    columns, shares = _likeliest(adaptation, seen, rows, prediction)
     return [
         {"row": ask.row, "code": ask.reason, "columns": columns[k].tolist(), "p": [float(p) for p in shares[k]]}
         for k, ask in enumerate(asks)

@@ -1,8 +1,9 @@
-"""Tunings: what enters an encoder's top layers, and what encoders tuned to a project say, as arrays beside the pool's.
+"""Tunings: what enters an encoder's top layers, and the items as tuned encoders see them, beside the pool's arrays.
 
 projects/7/states/minilm/000002-1808.npz     hidden states of 1,808 of the rows 8192 to 12287
-projects/7/tunings/00000003.said.npy         what tuning 3 says of each row
-projects/7/tunings/00000003.facts.npz        what it learned from; a tuning that has this is whole
+projects/7/tunings/00000003.vectors.npy      each row as the encoders of tuning 3 see it
+projects/7/tunings/00000003.graphs.npz       who lies next to whom for each of them
+projects/7/tunings/00000003.facts.npz        what they learned from; a tuning that has all three is whole
 """
 
 from __future__ import annotations
@@ -16,32 +17,40 @@ from typing import Any
 
 import numpy as np
 from django.conf import settings
-from jaxtyping import Float, Int, Shaped
+from jaxtyping import Float, Int
+from scipy.sparse import csr_matrix
 
 from labeling import blobs, encoders, lessons, pool
 from labeling.models import Job, Project, Tally
 
-FIRST = 50  # answered items before which the encoder's held-out answers say too little to trust it by
-EVERY = 50  # further answers after which the encoder learns anew, or a fifth more where that is more
+FIRST = 50  # answered items before which there is too little to learn from
+EVERY = 25  # further answers after which the encoder learns anew, or a fifth more where that is more
 GROWN = 1.1  # times as many items: then too
 KEPT = 2  # tunings: a round that began with the older one may still be reading it
 STATES_NAME = re.compile(r"(\d{6,})-(\d{4})\.npz")
 TUNING_NAME = re.compile(r"(\d{8,})\.facts\.npz")
+CSR = ("data", "indices", "indptr")  # what scipy makes a sparse matrix of, in this order
 States = Float[np.ndarray, "tokens width"]
 
 
 @dataclass(frozen=True, eq=False)
 class Tuning:
-    """One tuned encoder's opinions of a project's items; metalearning/opinions.py says what the arrays mean."""
+    """Tuned encoders: the first learned from all answers, the others each without a part of them."""
 
     number: int
     """1 first."""
     encoder: str
     answers: int
-    label_ids: Int[np.ndarray, " labels"]
-    said: Shaped[np.ndarray, " items"]
+    wordings: dict[int, str]
+    """By id of the labels that they knew, in column order, what stood for each."""
+    vectors: Float[np.ndarray, "encoders items dim"]
+    """Of length 1, float16, tuned and published ones blended; may be a memory map. Items that came later have none."""
+    names: Float[np.ndarray, "encoders labels dim"]
+    """The wordings' vectors, blended too."""
     learned_rows: Int[np.ndarray, " learned"]
-    unseen: Float[np.ndarray, "learned labels"]
+    """The items whose answers were learned from, ascending."""
+    part: Int[np.ndarray, " learned"]
+    """Which of the others, counted from 0, has missed each."""
 
 
 # When
@@ -128,34 +137,36 @@ def delete_states(project_id: int, encoder: str) -> None:
     blobs.delete_folder(_states_folder(project_id, encoder))
 
 
-# What tuned encoders say
+# What tuned encoders see
 
 
-def write(project_id: int, tuning: Tuning) -> None:
-    """Store a tuning: the table first, then the facts that make it known; older ones than the last two go."""
-    folder = _folder(project_id)
-    blobs.write(f"{folder}/{tuning.number:08d}.said.npy", lambda file: np.save(file, tuning.said))
-    facts = json.dumps({"encoder": tuning.encoder, "answers": tuning.answers})
+def write(project_id: int, tuning: Tuning, graphs: Sequence[csr_matrix]) -> None:
+    """Store a tuning and the graph over each encoder's vectors; older ones than the last two go."""
+    base = f"{_folder(project_id)}/{tuning.number:08d}"
+    blobs.write(f"{base}.vectors.npy", lambda file: np.save(file, tuning.vectors))
+    links = {f"{part}{place}": getattr(graph, part) for place, graph in enumerate(graphs) for part in CSR}
+    blobs.write(f"{base}.graphs.npz", lambda file: np.savez(file, allow_pickle=False, **links))
+    labels = [[label_id, wording] for label_id, wording in tuning.wordings.items()]
+    facts = json.dumps({"encoder": tuning.encoder, "answers": tuning.answers, "labels": labels})
     arrays: dict[str, Any] = {
         "facts": np.array(facts),
-        "label_ids": tuning.label_ids,
+        "names": tuning.names,
         "learned_rows": tuning.learned_rows,
-        "unseen": tuning.unseen,
+        "part": tuning.part,
     }
-    blobs.write(f"{folder}/{tuning.number:08d}.facts.npz", lambda file: np.savez(file, allow_pickle=False, **arrays))
-    for other in blobs.names(folder):
+    blobs.write(f"{base}.facts.npz", lambda file: np.savez(file, allow_pickle=False, **arrays))
+    for other in blobs.names(_folder(project_id)):
         if int(other.split(".")[0]) <= tuning.number - KEPT:
-            blobs.delete(f"{folder}/{other}")
+            blobs.delete(f"{_folder(project_id)}/{other}")
 
 
 def newest(project_id: int, encoder: str) -> Tuning | None:
-    """The newest tuning of this encoder; None where there is none."""
+    """The newest tuning of this encoder; None where there is none, or only such as earlier versions stored."""
     for number in reversed(_numbers(project_id)):
-        folder = _folder(project_id)
-        data = blobs.read(f"{folder}/{number:08d}.facts.npz")
-        path = blobs.local(f"{folder}/{number:08d}.said.npy")
+        data = blobs.read(f"{_folder(project_id)}/{number:08d}.facts.npz")
+        path = blobs.local(f"{_folder(project_id)}/{number:08d}.vectors.npy")
         if data is None or path is None:
-            continue  # removed meanwhile: there is a newer one
+            continue  # removed meanwhile: there is a newer one; or of the form before this one
         with np.load(io.BytesIO(data)) as stored:
             facts: dict[str, Any] = json.loads(str(stored["facts"]))
             if facts["encoder"] != encoder:
@@ -164,12 +175,24 @@ def newest(project_id: int, encoder: str) -> Tuning | None:
                 number,
                 encoder,
                 int(facts["answers"]),
-                stored["label_ids"],
+                {int(label_id): wording for label_id, wording in facts["labels"]},
                 np.load(path, mmap_mode="r"),
+                stored["names"],
                 stored["learned_rows"],
-                stored["unseen"],
+                stored["part"],
             )
     return None
+
+
+def graphs(project_id: int, number: int) -> list[csr_matrix] | None:
+    """The graphs of a tuning in the order of its encoders; None where it was removed meanwhile."""
+    path = blobs.local(f"{_folder(project_id)}/{number:08d}.graphs.npz")
+    if path is None:
+        return None
+    with np.load(path) as stored:
+        count = len(stored.files) // len(CSR)
+        parts = [tuple(stored[f"{part}{place}"] for part in CSR) for place in range(count)]
+    return [csr_matrix(one, shape=(len(one[-1]) - 1,) * 2) for one in parts]
 
 
 def next_number(project_id: int) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import numpy as np
 from jaxtyping import Float
@@ -16,6 +17,7 @@ from metalearning.graph import votes
 from metalearning.heads import centred, name_vectors, names_to_text
 from metalearning.pool import Pool
 from metalearning.vectors import Rows, softmax
+from metalearning.views import Views
 from metalearning.voices import Voice, resumed
 
 STARVED = 10.0
@@ -96,6 +98,7 @@ def adapt(
     config: Config | None = None,
     warm: Adaptation | None = None,
     voices: Sequence[Voice] = (),
+    views: Views | None = None,
 ) -> Adaptation:
     """The project's model after the answers `label_ids` (in [0, label_count)) to the items at `rows`.
 
@@ -103,7 +106,8 @@ def adapt(
     have no common encoder (images). Without answers the names alone predict; without either nothing is claimed.
     `weights` are the answers' (1 each if None). `warm` is the previous adaptation: it saves iterations, and a change of
     the labels or the items since then only makes it save fewer. `generator` deals the answers into folds. `voices`
-    speak beside the experts; held-out answers choose how loud.
+    speak beside the experts; held-out answers choose how loud. `views` are needed where the pool's encoder has learned
+    from answers: held-out ones are then judged in the view that has missed them.
 
     Raises `ValueError` for a label id or row outside its range, and for a voice that does not speak of each answer.
     """
@@ -113,7 +117,7 @@ def adapt(
     _check_voices(voices, len(answers), label_count)
     vectors = _centred_names(pool, names, label_count, config)
     x = pool.vectors(answers.rows)
-    judged = _judge(pool, x, answers, vectors)
+    judged = _judge(pool, answers, vectors) if views is None else _judge_published(views, answers, config)
     given = gate.trust(judged)
     leaning = 0.0 if warm is None else warm.leaning
     trust = gates.leaning(given, leaning)
@@ -147,11 +151,11 @@ def adapt(
         config=config,
         voices=resumed(voices, () if warm is None else warm.voices),
     )
-    return _learn_from_held_out(pool, adaptation, given, generator)
+    return _learn_from_held_out(pool, adaptation, given, generator, views)
 
 
 def _learn_from_held_out(
-    pool: Pool, adaptation: Adaptation, given: Trust, generator: np.random.Generator
+    pool: Pool, adaptation: Adaptation, given: Trust, generator: np.random.Generator, views: Views | None
 ) -> Adaptation:
     """Choose weights and calibrate, on answers that the judged models had not seen; `given` is what the gate trusts."""
     config, count = adaptation.config, len(adaptation.answers)
@@ -161,21 +165,14 @@ def _learn_from_held_out(
     usable = pool.graph is not None and len(pool) * adaptation.label_count <= config.graph_cells
     smoothing = adaptation.smoothing if usable else 0.0
     best = crossval.held_out(
-        pool if usable else Pool(pool.x),
+        _seen(pool, adaptation, views, with_graph=usable),
         adaptation.answers,
-        crossval.Way(
-            adaptation.names,
-            pool.mean,
-            given,
-            adaptation.voices,
-            iterations=config.fold_iterations,
-            strength=config.strength,
-        ),
+        crossval.Way(given, adaptation.voices, iterations=config.fold_iterations, strength=config.strength),
         smoothing,
         choices=(config.smoothing_choices if usable else ((0.0, 0.0),)) if due else ((smoothing, 0.0),),
         leanings=config.leaning_choices if due else ((adaptation.leaning, 0.0),),
         choose_voices=due,
-        folds=config.folds,
+        deal=partial(crossval.dealt, folds=config.folds) if views is None else views.deal,
         generator=generator,
     )
     evidence = _evidence(
@@ -195,6 +192,19 @@ def _learn_from_held_out(
         held_out=best,
         evidence=evidence,
     )
+
+
+def _seen(pool: Pool, adaptation: Adaptation, views: Views | None, *, with_graph: bool) -> list[crossval.Seen]:
+    """What the models of the folds see: all the same, or each the view that has missed its answers."""
+    if views is None:
+        seen = [crossval.Seen(pool, adaptation.names, pool.mean)]
+    else:
+        count, config = adaptation.label_count, adaptation.config
+        seen = [
+            crossval.Seen(one.pool, _centred_names(one.pool, one.names, count, config), one.pool.mean)
+            for one in views.without
+        ]
+    return seen if with_graph else [replace(one, pool=Pool(one.pool.x)) for one in seen]
 
 
 def _evidence(held_out: crossval.HeldOut, silent: int, *, has_names: bool) -> calibration.Evidence:
@@ -251,13 +261,18 @@ def _centred_names(
     return names_to_text(pool.sample_centred, vectors, share=config.name_share)
 
 
-def _judge(
-    pool: Pool, x: Float[np.ndarray, "rows dim"], answers: Answers, names: Float[np.ndarray, "labels dim"]
-) -> Features:
+def _judge_published(views: Views, answers: Answers, config: Config) -> Features:
+    """The features before the encoder learned, which a gate knows: tuned vectors know the answers beforehand."""
+    pool = views.published.pool
+    return _judge(pool, answers, _centred_names(pool, views.published.names, len(views.published.names), config))
+
+
+def _judge(pool: Pool, answers: Answers, names: Float[np.ndarray, "labels dim"]) -> Features:
     if not len(names):
         return np.zeros(len(FEATURES), dtype=np.float32)
     margin = mean_margin(pool.sample_centred @ names.T) if names.any() else 0.0
-    return features(centred(x, pool.mean), answers.label_ids, answers.weights, names, margin)
+    z = centred(pool.vectors(answers.rows), pool.mean)
+    return features(z, answers.label_ids, answers.weights, names, margin)
 
 
 def _grown(warm: Adaptation | None, label_count: int, pool: Pool) -> Experts | None:

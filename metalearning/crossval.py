@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -24,6 +25,8 @@ BACKGROUND = 300
 
 Choices = tuple[tuple[float, float], ...]
 """What can be chosen, each with its log-prior."""
+Deal = Callable[[Rows, np.random.Generator], Rows]
+"""From the rows of answers to the fold that each falls into."""
 
 
 @dataclass(frozen=True)
@@ -45,11 +48,18 @@ class HeldOut:
 
 
 @dataclass(frozen=True)
+class Seen:
+    """The pool and the centred label names as the models of a fold see them."""
+
+    pool: Pool
+    names: Float[np.ndarray, "labels dim"]
+    mean: Float[np.ndarray, " dim"]
+
+
+@dataclass(frozen=True)
 class Way:
     """How a model is made from answers, the same for every fold."""
 
-    names: Float[np.ndarray, "labels dim"]
-    mean: Float[np.ndarray, " dim"]
     trust: Trust
     voices: tuple[Voice, ...]
     iterations: int
@@ -57,7 +67,7 @@ class Way:
 
 
 def held_out(
-    pool: Pool,
+    seen: Sequence[Seen],
     answers: Answers,
     way: Way,
     smoothing: float,
@@ -65,17 +75,19 @@ def held_out(
     *,
     leanings: Choices,
     choose_voices: bool,
-    folds: int,
+    deal: Deal,
     generator: np.random.Generator,
 ) -> HeldOut:
     """The held-out logits at the weights of the voices and of the neighbours under which the answers are likeliest.
+
+    `seen` is one pool for all folds, or one for each; `deal` says into which fold each answer falls.
 
     `choices` are weights of the neighbours; with one nothing is chosen. How far to lean on the proximal head
     (`leanings`) and then the voices' weights are chosen before, one after the other, at `smoothing`. Heads are fitted
     afresh without the fold (no warm start: that would leak the answers), labels flow only from answers outside the
     fold, and of the items in it each voice says what it would without their answers.
     """
-    parts = _parts(pool, answers, way, tuple(share for share, _ in leanings), folds, generator)
+    parts = _parts(seen, answers, way, tuple(share for share, _ in leanings), deal, generator)
     parts = _with_best_leaning(parts, answers, way.voices, leanings, smoothing)
     voices = way.voices
     if choose_voices:
@@ -98,9 +110,12 @@ def held_out(
 class _Fold:
     """Answers kept from a model, and what that model says of the items nearby before voices and neighbours speak."""
 
+    nearby: _Nearby
     inside: Rows
     heads: dict[float, Float[np.ndarray, "items labels"]]
     """By how far it leans on the proximal head."""
+    said: list[Float[np.ndarray, "items labels"]]
+    """What each voice says of the items nearby, of those inside what it would say without their answers."""
     clamped: Rows
     clamped_to: Float[np.ndarray, "rows labels"]
 
@@ -109,31 +124,48 @@ class _Fold:
 class _Parts:
     """All that does not depend on the weights that are tried."""
 
-    nearby: _Nearby
     folds: list[_Fold]
-    said: list[Float[np.ndarray, "items labels"]]
-    """What each voice says of the items nearby."""
     foreseeable: Bool[np.ndarray, " rows"]
     leaning: float
 
 
 def _parts(
-    pool: Pool, answers: Answers, way: Way, leanings: tuple[float, ...], folds: int, generator: np.random.Generator
+    seen: Sequence[Seen],
+    answers: Answers,
+    way: Way,
+    leanings: tuple[float, ...],
+    deal: Deal,
+    generator: np.random.Generator,
 ) -> _Parts:
-    nearby = _nearby(pool, answers.rows, generator)
+    sample = _sample(seen[0].pool, generator)
+    nearby = [_nearby(one.pool, answers.rows, sample) for one in seen]
     foreseeable = np.zeros(len(answers), dtype=bool)
-    fold = _deal(answers.rows, folds, generator)
+    fold = deal(answers.rows, generator)
+    heard = [_heard(way.voices, one, len(seen[0].names)) for one in nearby]
     fitted = []
-    for number in range(folds):
+    for number in np.unique(fold):
         inside, outside = np.flatnonzero(fold == number), np.flatnonzero(fold != number)
-        if not len(inside):
-            continue
-        known = answers[outside]
-        foreseeable[inside] = ~silent_labels(known, way.names)[answers.label_ids[inside]]
-        clamped, clamped_to = votes(nearby.place(known.rows), known.label_ids, known.weights, len(way.names))
-        fitted.append(_Fold(inside, _heads(pool, known, way, leanings, nearby.x), clamped, clamped_to))
-    shape = (len(nearby.rows), len(way.names))
-    return _Parts(nearby, fitted, [said(voice, nearby.rows, shape) for voice in way.voices], foreseeable, leanings[0])
+        place = int(number) % len(seen)
+        known, near, names = answers[outside], nearby[place], seen[place].names
+        foreseeable[inside] = ~silent_labels(known, names)[answers.label_ids[inside]]
+        clamped = votes(near.place(known.rows), known.label_ids, known.weights, len(names))
+        said = _unseen(heard[place], way.voices, near.place(answers.rows[inside]), inside)
+        fitted.append(_Fold(near, inside, _heads(seen[place], known, way, leanings, near.x), said, *clamped))
+    return _Parts(fitted, foreseeable, leanings[0])
+
+
+def _heard(voices: tuple[Voice, ...], nearby: _Nearby, label_count: int) -> list[Float[np.ndarray, "items labels"]]:
+    return [said(voice, nearby.rows, (len(nearby.rows), label_count)) for voice in voices]
+
+
+def _unseen(
+    heard: list[Float[np.ndarray, "items labels"]], voices: tuple[Voice, ...], places: Rows, inside: Rows
+) -> list[Float[np.ndarray, "items labels"]]:
+    """What voices say of the items nearby, of those at `places` without the answers `inside`."""
+    found = [one.copy() for one in heard]
+    for one, voice in zip(found, voices, strict=True):
+        one[places] = voice.unseen[inside]
+    return found
 
 
 def _with_best_leaning(
@@ -178,35 +210,33 @@ def _said(
     """Held-out logits of every answer at these weights."""
     logits = np.zeros((len(answers), parts.folds[0].heads[parts.leaning].shape[1]), dtype=np.float32)
     for fold in parts.folds:
-        flowed = _flowed(parts, fold, answers, voices, smoothing)
-        logits[fold.inside] = flowed[parts.nearby.place(answers.rows[fold.inside])]
+        flowed = _flowed(fold, parts.leaning, voices, smoothing)
+        logits[fold.inside] = flowed[fold.nearby.place(answers.rows[fold.inside])]
     return logits
 
 
 def _flowed(
-    parts: _Parts, fold: _Fold, answers: Answers, voices: tuple[Voice, ...], smoothing: float
+    fold: _Fold, leaning: float, voices: tuple[Voice, ...], smoothing: float
 ) -> Float[np.ndarray, "items labels"]:
     """What the fold's model, the voices and the neighbours say of the items nearby."""
-    base = fold.heads[parts.leaning]
+    base = fold.heads[leaning]
     if voices:
         base = base.copy()
-        for voice, heard in zip(voices, parts.said, strict=True):
-            unseen = heard.copy()
-            unseen[parts.nearby.place(answers.rows[fold.inside])] = voice.unseen[fold.inside]
-            base += np.float32(voice.weight) * unseen
-    if parts.nearby.graph is None:
+        for voice, heard in zip(voices, fold.said, strict=True):
+            base += np.float32(voice.weight) * heard
+    if fold.nearby.graph is None:
         return base
-    return smooth(base, parts.nearby.graph, smoothing, fold.clamped, fold.clamped_to)
+    return smooth(base, fold.nearby.graph, smoothing, fold.clamped, fold.clamped_to)
 
 
 def _background(
     parts: _Parts, answers: Answers, voices: tuple[Voice, ...], smoothing: float
 ) -> Float[np.ndarray, " items"]:
     """Confidences on unanswered items. The first fold's model speaks for all: they differ little."""
-    nearby = parts.nearby
+    nearby = parts.folds[0].nearby
     unanswered = ~np.isin(nearby.rows, answers.rows) & np.isin(nearby.rows, nearby.sample)
     confidence: Float[np.ndarray, " items"] = softmax(
-        _flowed(parts, parts.folds[0], answers, voices, smoothing)[unanswered]
+        _flowed(parts.folds[0], parts.leaning, voices, smoothing)[unanswered]
     ).max(axis=1, initial=0)
     return confidence
 
@@ -226,15 +256,20 @@ class _Nearby:
         return np.searchsorted(self.rows, rows)
 
 
-def _nearby(pool: Pool, answered: Rows, generator: np.random.Generator) -> _Nearby:
+def _sample(pool: Pool, generator: np.random.Generator) -> Rows:
+    """All rows of a small pool, some of a large one, ascending or not."""
+    if len(pool) <= WHOLE_POOL:
+        return np.arange(len(pool))
+    return generator.choice(len(pool), BACKGROUND, replace=False)
+
+
+def _nearby(pool: Pool, answered: Rows, sample: Rows) -> _Nearby:
     """All of a small pool; of a large one the answered items, a sample, and the neighbours of both.
 
     Where neighbours are left out, the weights of the others again sum to one.
     """
-    if len(pool) <= WHOLE_POOL:
-        rows = np.arange(len(pool))
-        return _Nearby(rows, rows, pool.vectors(rows), pool.graph)
-    sample = generator.choice(len(pool), BACKGROUND, replace=False)
+    if len(sample) == len(pool):
+        return _Nearby(sample, sample, pool.vectors(sample), pool.graph)
     rows = np.union1d(answered, sample)
     if pool.graph is None:
         return _Nearby(rows, sample, pool.vectors(rows), None)
@@ -245,7 +280,7 @@ def _nearby(pool: Pool, answered: Rows, generator: np.random.Generator) -> _Near
     return _Nearby(rows, sample, pool.vectors(rows), part)
 
 
-def _deal(rows: Rows, folds: int, generator: np.random.Generator) -> Rows:
+def dealt(rows: Rows, generator: np.random.Generator, folds: int) -> Rows:
     """A fold for each answer; all answers to one item fall into the same, or the item would answer for itself."""
     _, first, item = np.unique(rows, return_index=True, return_inverse=True)
     turn = np.empty(len(first), dtype=np.intp)
@@ -254,20 +289,20 @@ def _deal(rows: Rows, folds: int, generator: np.random.Generator) -> Rows:
 
 
 def _heads(
-    pool: Pool, known: Answers, way: Way, leanings: tuple[float, ...], x: Float[np.ndarray, "items dim"]
+    seen: Seen, known: Answers, way: Way, leanings: tuple[float, ...], x: Float[np.ndarray, "items dim"]
 ) -> dict[float, Float[np.ndarray, "items labels"]]:
     """What a model of the known answers says of `x`, for each leaning."""
     experts = fit_experts(
-        pool.vectors(known.rows),
+        seen.pool.vectors(known.rows),
         known,
-        way.names,
-        way.mean,
+        seen.names,
+        seen.mean,
         iterations=way.iterations,
         strength=way.strength,
         logistic_too=bool(way.trust[2]),
-        crowd=pool.crowd,
+        crowd=seen.pool.crowd,
     )
-    silent = silent_labels(known, way.names)
+    silent = silent_labels(known, seen.names)
     return {share: weigh(experts, leaning(way.trust, share), silent).logits(x) for share in leanings}
 
 

@@ -29,8 +29,6 @@ from labeling import (
 )
 from labeling.errors import Conflict
 from labeling.models import Checkpoint, Item, Job, Label, Project, Rule, Snapshot, Status
-from metalearning import opinions
-from metalearning.voices import Voice
 
 KEPT = 10  # snapshots whose arrays are kept, beside those that somebody accepted from
 FEWEST_COMPARED = 20  # answered items below which a comparison says nothing
@@ -106,8 +104,7 @@ def _lesson(
         mix=evaluation.mix(project),
         checkpoint=checkpoints.local_file(checkpoints.fitting(project)),
         earlier=inherited.of(project, labels, dimension),
-        voices=() if tuning is None else (_voice(tuning, labels, rows, known),),
-        tuning=0 if tuning is None else tuning.number,
+        tuned=None if tuning is None else _seen_by(tuning, project, labels, names, known),
         recall=partial(pool.read_graph, project.pk, project.encoder, known),
         keep=partial(pool.write_graph, project.pk, project.encoder, known),
     )
@@ -149,10 +146,27 @@ def _tuned(learned: learner.Learned, tuning: tunings.Tuning | None) -> learner.L
     return replace(learned, facts=learned.facts | {"tuning": tuning.number, "tuning_answers": tuning.answers})
 
 
-def _voice(tuning: tunings.Tuning, labels: list[Label], rows: np.ndarray, known: int) -> Voice:
-    """What the tuned encoder says, for the labels, answers and items as they are now."""
-    said = opinions.Opinions(tuning.label_ids, tuning.said, tuning.learned_rows, tuning.unseen)
-    return opinions.voice(said, rows, [label.pk for label in labels], known)
+def _seen_by(
+    tuning: tunings.Tuning, project: Project, labels: list[Label], names: np.ndarray | None, known: int
+) -> learner.Tuned:
+    """The items as the tuned encoders see them, for the labels as they are now.
+
+    A label that came later, or is called otherwise now, is known by its published vector.
+    """
+    column = {label_id: place for place, label_id in enumerate(tuning.wordings)}
+    published = np.zeros((len(labels), tuning.names.shape[2]), dtype=np.float32) if names is None else names
+    seen = np.repeat(published[None], len(tuning.names), axis=0)
+    for place, label in enumerate(labels):
+        if tuning.wordings.get(label.pk) == naming.wording(label):
+            seen[:, place] = tuning.names[:, column[label.pk]]
+    return learner.Tuned(
+        number=tuning.number,
+        x=tuning.vectors[:, :known],
+        names=seen,
+        rows=tuning.learned_rows,
+        part=tuning.part,
+        recall=partial(tunings.graphs, project.pk, tuning.number),
+    )
 
 
 def _open_rows(project: Project, known: int) -> np.ndarray:

@@ -11,7 +11,8 @@ from django.conf import settings
 from labeling import encoders, lessons, naming, pool, tunings
 from labeling.encoders.base import States, Tunable
 from labeling.models import Item, Job, Label, Project, Tally
-from metalearning import opinions, tuned, tuning
+from metalearning import tuned, tuning, views
+from metalearning.graph import NEIGHBOURS, neighbour_graph
 from metalearning.vectors import Rows
 
 Progress = Callable[[int, int, str], object]
@@ -19,22 +20,29 @@ READ_AT_ONCE = 512  # texts
 
 
 def run(job: Job, progress: Progress) -> tunings.Tuning | None:
-    """Tune the project's encoder to its answers and store what it says of every item; the next round hears of it.
+    """Tune the project's encoder to its answers and store how it sees every item; the next round looks through it.
 
-    Always from the published weights: a second run, or one after a kill, changes nothing but the time.
+    `job.arguments`: {"names": False} hides what the labels are called, for comparisons. Always from the published
+    weights: a second run, or one after a kill, changes nothing but the time.
     """
     began = time.perf_counter()
     project = Project.objects.get(pk=job.project_id)
-    done = None if tunings.obstacle(project) else tune(project=project, progress=progress)
+    with_names = bool(job.arguments.get("names", True))
+    able = not tunings.obstacle(project)
+    done = tune(project=project, progress=progress, with_names=with_names) if able else None
     if done is not None:
         seconds = round(time.perf_counter() - began, 1)
-        result = {"tuning": done.number, "answers": done.answers, "items": len(done.said), "seconds": seconds}
+        result = {"tuning": done.number, "answers": done.answers, "items": done.vectors.shape[1], "seconds": seconds}
         Job.objects.filter(pk=job.pk).update(result=result)
     return done
 
 
 def tune(
-    *, project: Project, progress: Progress = lambda done, total, unit: None, seed: int = 0
+    *,
+    project: Project,
+    progress: Progress = lambda done, total, unit: None,
+    with_names: bool = True,
+    seed: int = 0,
 ) -> tunings.Tuning | None:
     """One tuning; None while fewer than two labels were given, or no item has a vector.
 
@@ -49,34 +57,48 @@ def tune(
     if len(np.unique(columns)) < 2:
         return None
     progress(0, known, "items")
-    words, word_states = encoder.read([naming.wording(label) for label in labels])
+    wordings = {label.pk: naming.wording(label) for label in labels}
+    words, word_states = _read_words(encoder, list(wordings.values()), with_names=with_names)
     lesson = tuning.Lesson(_states(project, encoder, rows), columns, word_states)
     others = tuned.around(rows, known)
     states = [*lesson.states, *_states(project, encoder, others)]
     ground = tuned.Ground(states, stored.values[np.concatenate([rows, others])].astype(np.float32), words)
     generator = np.random.default_rng([seed, len(rows)])
     network, start = encoder.finish, encoder.top()
-    unseen = tuned.held_out(network, start, lesson, ground, generator, lambda: progress(0, known, "items"))
-    params = tuned.learn(network, start, lesson, np.arange(len(rows)), ground, generator)
-    vectors = np.empty((known, encoder.dimension), dtype=np.float16)
+    learned = tuned.learners(network, start, lesson, ground, generator, lambda: progress(0, known, "items"))
+    names = np.stack([_names(encoder, params, words, word_states) for params in learned.weights])
+    vectors = np.empty((len(learned.weights), known, encoder.dimension), dtype=np.float16)
     for of_chunk in _chunks(known):
-        vectors[of_chunk] = tuning.embed(network, params, _states(project, encoder, of_chunk))
-        progress(int(of_chunk[-1]) + 1, known, "items")
-    names = tuned.name_vectors(network, params, lesson.names, encoder.dimension)
-    said = tuned.recipe(vectors, names, rows, columns, generator)
-    table = np.concatenate([opinions.kept(said(part)) for part in _chunks(known)])
-    table[rows] = opinions.kept(unseen)  # of what it was told itself it would only repeat the answer
+        here, before = _states(project, encoder, of_chunk), stored.values[of_chunk]
+        for seen, params in zip(vectors, learned.weights, strict=True):
+            seen[of_chunk] = views.blended(before, tuning.embed(network, params, here))
+            progress(int(of_chunk[0]), known, "items")
     done = tunings.Tuning(
         number=tunings.next_number(project.pk),
         encoder=encoder.name,
         answers=len(rows),
-        label_ids=np.array([label.pk for label in labels]),
-        said=table,
+        wordings=wordings,
+        vectors=vectors,
+        names=names,
         learned_rows=rows,
-        unseen=unseen,
+        part=learned.part,
     )
-    tunings.write(project.pk, done)
+    drawn = [neighbour_graph(seen, NEIGHBOURS, np.random.default_rng(0)) for seen in vectors]
+    tunings.write(project.pk, done, drawn)
     return done
+
+
+def _read_words(encoder: Tunable, wordings: list[str], *, with_names: bool) -> tuple[np.ndarray, list[States | None]]:
+    """The wordings' vectors and states; zero rows and None where they are hidden."""
+    if with_names:
+        words, states = encoder.read(wordings)
+        return words, list(states)
+    return np.zeros((len(wordings), encoder.dimension), dtype=np.float32), [None] * len(wordings)
+
+
+def _names(encoder: Tunable, params: tuning.Params, words: np.ndarray, states: list[States | None]) -> np.ndarray:
+    """The label names as an encoder with these weights sees them, blended with the published vectors."""
+    return views.blended(words, tuned.name_vectors(encoder.finish, params, states, encoder.dimension))
 
 
 def _chunks(known: int) -> Iterator[Rows]:

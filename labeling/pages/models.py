@@ -270,11 +270,8 @@ def _facts(snapshot: Snapshot) -> list[tuple[str, Any]]:
         "temperature": _("temperature"),
         "tuning": _("encoder tuned: number"),
         "tuning_answers": _("encoder tuned: from answers"),
-        "tuning_weight": _("encoder tuned: weight"),
     }
     facts: dict[str, Any] = dict(snapshot.facts)
-    if "tuning" in facts:
-        facts["tuning_weight"] = facts.get("voices", {}).get("encoder", 0)
     single = sorted((name, value) for name, value in facts.items() if not isinstance(value, dict | list))
     said = {True: _("yes"), False: _("no")}
     return [(named.get(name, name), said[value] if isinstance(value, bool) else value) for name, value in single]

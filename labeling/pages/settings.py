@@ -85,7 +85,7 @@ class Work(forms.Form):
         label=gettext_lazy("Let the encoder learn from the answers"),
         required=False,
         help_text=gettext_lazy(
-            "In the background, every fifty answers or so. The model gains most where label names say little."
+            "In the background, from fifty answers on. The model gains most where label names say little."
         ),
     )
     encoder = forms.CharField(

@@ -15,11 +15,11 @@ from django.utils import timezone
 
 from deploy import supervise
 from deploy.options import parse
-from labeling import dispatch, encoders, jobs, learner, pool, tasks, tunings
+from labeling import blobs, dispatch, encoders, jobs, learner, pool, tasks, tunings
 from labeling.errors import Cancelled
 from labeling.flow import adapting, answering, embedding, founding, tuning
 from labeling.models import Item, Job, Project, Role, Snapshot, User
-from metalearning import opinions
+from metalearning.graph import NEIGHBOURS, neighbour_graph
 from tests import make
 from tests.metalearning.tiny import WIDTH, tiny_network, tiny_params
 
@@ -120,8 +120,6 @@ def test_answers_lead_to_a_tuning_and_the_next_snapshot_says_so(
     before, after = Snapshot.objects.filter(project=project).order_by("number")
     assert "tuning" not in before.facts
     assert (after.facts["tuning"], after.facts["tuning_answers"]) == (1, 24)
-    assert "encoder" in after.facts["voices"]
-    assert "encoder" not in before.facts["voices"]
     job = Job.objects.get(project=project, kind=Job.Kind.TUNE)
     assert (job.result["tuning"], job.result["answers"], job.result["items"]) == (1, 24, ITEMS)
     ids = list(project.labels.order_by("position").values_list("pk", flat=True))
@@ -155,17 +153,16 @@ def test_where_it_is_not_wanted_or_cannot_be_it_is_never_due(project: Project, a
     assert (tunings.obstacle(project), tunings.due(project)) == ("off", None)
 
 
-def test_switched_off_the_encoder_is_no_longer_heard(project: Project, anna: User) -> None:
+def test_switched_off_it_is_looked_through_no_longer(project: Project, anna: User) -> None:
     answer(project, anna, range(24))
     assert tuning.tune(project=project) is not None
-    heard = adapting.adapt(project=project)
+    tuned = adapting.adapt(project=project)
     founding.change(project=project, settings={"tunes": False})
-    deaf = adapting.adapt(project=Project.objects.get(pk=project.pk))
-    assert heard is not None
-    assert deaf is not None
-    assert "tuning" in heard.facts
-    assert "tuning" not in deaf.facts
-    assert "encoder" not in deaf.facts["voices"]
+    plain = adapting.adapt(project=Project.objects.get(pk=project.pk))
+    assert tuned is not None
+    assert plain is not None
+    assert "tuning" in tuned.facts
+    assert "tuning" not in plain.facts
 
 
 def test_a_quick_round_does_not_wait_for_a_slow_one(
@@ -223,8 +220,9 @@ def test_run_again_it_says_the_same_whether_states_were_kept_or_not(project: Pro
     assert first is not None
     assert again is not None
     assert (first.number, again.number) == (1, 2)
-    assert np.array_equal(first.said, again.said)
-    assert np.array_equal(first.unseen, again.unseen)
+    assert np.array_equal(first.vectors, again.vectors)
+    assert np.array_equal(first.names, again.names)
+    assert np.array_equal(first.part, again.part)
     assert len(toy.read_texts) > ITEMS
     assert tunings.states_kept(project.pk, "minilm") == ITEMS  # and kept for the next time
 
@@ -239,7 +237,7 @@ def test_beyond_the_limit_items_are_read_anew(project: Project, anna: User, toy:
         part = tuning.tune(project=project)
         assert part is not None
         assert whole is not None
-        assert np.array_equal(whole.said, part.said)
+        assert np.array_equal(whole.vectors, part.vectors)
         assert tunings.states_kept(project.pk, "minilm") == 10
     assert not any(text.endswith("number3") for text in toy.read_texts)
     assert any(text.endswith("number33") for text in toy.read_texts)
@@ -260,7 +258,7 @@ def test_embedding_keeps_states_up_to_the_limit_and_of_added_items_too(toy: Toy,
 
 def test_a_cancelled_tuning_leaves_nothing_behind(project: Project, anna: User) -> None:
     answer(project, anna, range(24))
-    calls = iter(range(3))
+    calls = iter(range(8))
 
     def stop(done: int, total: int, unit: str) -> None:
         if next(calls, None) is None:
@@ -272,15 +270,85 @@ def test_a_cancelled_tuning_leaves_nothing_behind(project: Project, anna: User) 
     assert adapting.adapt(project=project) is not None
 
 
-def test_answers_given_meanwhile_are_judged_as_unseen(project: Project, anna: User) -> None:
+def test_what_comes_meanwhile_is_learned_from_and_seen_as_it_was_published(project: Project, anna: User) -> None:
     answer(project, anna, range(24))
     made = tuning.tune(project=project)
+    assert made is not None
+    make.add_texts(project, [f"{WORDS[k % 3]} and later{k}" for k in range(6)])
+    embed(Project.objects.get(pk=project.pk))
     answer(project, anna, range(24, 30))
     snapshot = adapting.adapt(project=project)
-    assert made is not None
     assert snapshot is not None
-    assert (snapshot.answers, snapshot.facts["tuning_answers"]) == (30, 24)
+    assert (snapshot.answers, snapshot.items, snapshot.facts["tuning_answers"]) == (30, ITEMS + 6, 24)
     assert made.learned_rows.tolist() == list(range(24))
+    ids = list(project.labels.order_by("position").values_list("pk", flat=True))
+    assert (told(project)[24:] == [ids[row % 3] for row in range(24, ITEMS + 6)]).mean() > 0.5
+
+
+def lesson_of(monkeypatch: pytest.MonkeyPatch, project: Project) -> learner.Lesson:
+    """What a round hands to the engine."""
+    seen: list[learner.Lesson] = []
+    learn = learner.learn
+    monkeypatch.setattr(learner, "learn", lambda lesson: seen.append(lesson) or learn(lesson))
+    assert adapting.adapt(project=project) is not None
+    monkeypatch.setattr(learner, "learn", learn)
+    return seen[0]
+
+
+def test_a_label_renamed_or_added_is_known_by_its_published_name(
+    project: Project, anna: User, toy: Toy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer(project, anna, range(24))
+    made = tuning.tune(project=project)
+    assert made is not None
+    labels = list(project.labels.order_by("position"))
+    labels[1].name = "stream"
+    labels[1].save()
+    project.labels.create(name="cloud", position=9)
+    lesson = lesson_of(monkeypatch, project)
+    assert lesson.tuned is not None
+    published = toy.encode_names(["apple", "stream", "engine", "cloud"])
+    for place, names in enumerate(lesson.tuned.names):
+        assert np.allclose(names[[0, 2]], made.names[place, [0, 2]])
+        assert np.allclose(names[[1, 3]], published[[1, 3]], atol=1e-6)
+
+
+def test_a_round_looks_through_the_stored_arrays(project: Project, anna: User, monkeypatch: pytest.MonkeyPatch) -> None:
+    answer(project, anna, range(24))
+    made = tuning.tune(project=project)
+    lesson = lesson_of(monkeypatch, project)
+    assert made is not None
+    assert lesson.tuned is not None
+    assert np.array_equal(lesson.tuned.x, made.vectors)
+    assert np.allclose(np.linalg.norm(made.vectors.astype(np.float32), axis=2), 1, atol=2e-3)
+    assert made.vectors.shape == (5, ITEMS, WIDTH)
+    drawn = tunings.graphs(project.pk, made.number)
+    assert drawn is not None
+    for x, links in zip(made.vectors, drawn, strict=True):
+        assert (links != neighbour_graph(x, NEIGHBOURS, np.random.default_rng(0))).nnz == 0
+
+
+def test_names_that_are_hidden_are_not_learned_from(project: Project, anna: User, toy: Toy) -> None:
+    answer(project, anna, range(24))
+    made = tuning.tune(project=project, with_names=False)
+    assert made is not None
+    assert not made.names.any()
+    assert toy.read_texts == []
+
+
+def test_what_earlier_versions_stored_is_passed_over(project: Project, anna: User) -> None:
+    answer(project, anna, range(24))
+    folder = tunings._folder(project.pk)
+    facts = np.array('{"encoder": "minilm", "answers": 24}')
+    blobs.write(f"{folder}/00000001.said.npy", lambda file: np.save(file, np.zeros(3)))
+    blobs.write(f"{folder}/00000001.facts.npz", lambda file: np.savez(file, facts=facts))
+    snapshot = adapting.adapt(project=project)
+    assert snapshot is not None
+    assert "tuning" not in snapshot.facts
+    made = tuning.tune(project=project)
+    assert made is not None
+    assert made.number == 2
+    assert adapting.adapt(project=project).facts["tuning"] == 2  # type: ignore[union-attr]
 
 
 def test_one_label_alone_teaches_nothing(project: Project, anna: User) -> None:
@@ -302,26 +370,3 @@ def test_only_the_newest_tunings_are_kept(project: Project, anna: User) -> None:
     pool.delete_project(project.pk)
     assert tunings._numbers(project.pk) == []
     assert tunings.states_kept(project.pk, "minilm") == 0
-
-
-def test_an_encoder_tuned_anew_is_weighed_anew(project: Project, anna: User) -> None:
-    answer(project, anna, range(24))
-    ids = np.array(project.labels.order_by("position").values_list("pk", flat=True))
-    weights = []
-    for number, turned in ((1, 1), (2, 0)):  # the first takes each label for the next one, the second is right
-        said = np.log(0.01 + 0.97 * np.eye(len(WORDS), dtype=np.float32)[(np.arange(ITEMS) + turned) % 3])
-        rows = np.arange(24)
-        tunings.write(project.pk, tunings.Tuning(number, "minilm", 24, ids, opinions.kept(said), rows, said[rows]))
-        snapshot = adapting.adapt(project=project)
-        assert snapshot is not None
-        assert snapshot.facts["tuning"] == number
-        weights.append(snapshot.facts["voices"]["encoder"])
-    assert weights[0] == 0
-    assert weights[1] > 0
-
-
-def test_of_what_it_was_told_itself_it_says_what_it_would_have_said(project: Project, anna: User) -> None:
-    answer(project, anna, range(24))
-    made = tuning.tune(project=project)
-    assert made is not None
-    assert np.allclose(opinions.spread(made.said[made.learned_rows], len(WORDS)), made.unseen, atol=0.01)

@@ -1,4 +1,4 @@
-"""Tuned: the recipe on tuned vectors, what it says of what it was not told, and that it was not told."""
+"""Tuned: encoders that learn from answers and from what is sure, and such as have missed a part of the answers."""
 
 from __future__ import annotations
 
@@ -28,24 +28,11 @@ def toy(counts: list[int], named: list[bool], seed: int = 0) -> tuple[tuning.Les
     return lesson, [item(c) for c in rest], rest
 
 
-def said_of(lesson: tuning.Lesson, others: list[np.ndarray]) -> tuned.Recipe:
-    """The recipe after the lesson, on a pool of its answers followed by `others`."""
-    params = tuning.tune(tiny_network, tiny_params(), lesson, np.random.default_rng(0))
-    vectors = tuning.embed(tiny_network, params, [*lesson.states, *others])
-    names = tuned.name_vectors(tiny_network, params, lesson.names, WIDTH)
-    return tuned.recipe(vectors, names, np.arange(len(lesson)), lesson.label_ids, np.random.default_rng(0))
-
-
 def ground_of(lesson: tuning.Lesson, others: list[np.ndarray]) -> tuned.Ground:
     """The lesson's items and others as the network sees them that has learned nothing."""
     states = [*lesson.states, *others]
     vectors = tuning.embed(tiny_network, tiny_params(), states)
     return tuned.Ground(states, vectors, tuned.name_vectors(tiny_network, tiny_params(), lesson.names, WIDTH))
-
-
-def after(lesson: tuning.Lesson, others: list[np.ndarray]) -> np.ndarray:
-    """The rows of `others` in that pool."""
-    return len(lesson) + np.arange(len(others))
 
 
 @pytest.mark.parametrize(
@@ -54,33 +41,14 @@ def after(lesson: tuning.Lesson, others: list[np.ndarray]) -> np.ndarray:
 )
 def test_what_is_tuned_is_right_more_often_than_chance(counts: list[int], named: list[bool]) -> None:
     lesson, others, truth = toy(counts, named)
-    said = said_of(lesson, others)(after(lesson, others))
-    assert np.allclose(np.exp(said).sum(axis=1), 1, atol=1e-5)
-    assert (said.argmax(axis=1) == truth).mean() > 0.5
-
-
-def test_it_says_what_the_recipe_says_on_the_tuned_vectors() -> None:
-    lesson, others, _ = toy([4, 4, 4], [True] * 3)
-    params = tuning.tune(tiny_network, tiny_params(), lesson, np.random.default_rng(0))
-    vectors = tuning.embed(tiny_network, params, [*lesson.states, *others])
-    names = np.concatenate([tuning.embed(tiny_network, params, [name]) for name in lesson.names if name is not None])
-    pool = Pool(vectors, neighbour_graph(vectors, 10, np.random.default_rng(0)))
+    learned = tuned.learners(tiny_network, tiny_params(), lesson, ground_of(lesson, others), np.random.default_rng(0))
     rows = np.arange(len(lesson))
-    plain = predict(adapt(pool, names, rows, lesson.label_ids, 3, generator=np.random.default_rng(0)), pool)
-    said = said_of(lesson, others)(after(lesson, others))
-    assert plain.probabilities is not None
-    assert np.allclose(np.exp(said), plain.probabilities[len(lesson) :], atol=1e-4)
-
-
-def test_a_label_of_which_nothing_is_known_is_neither_claimed_nor_denied() -> None:
-    lesson, others, _truth = toy([5, 5, 0], [True, True, False])
-    heard = said_of(lesson, others)
-    said = heard(after(lesson, others))
-    assert heard.silent.tolist() == [False, False, True]
-    assert not (said.argmax(axis=1) == 2).any()
-    known = np.exp(said[:, :2]) / np.exp(said[:, :2]).sum(axis=1, keepdims=True)
-    share = (known**2).sum(axis=1)
-    assert np.allclose(np.exp(said[:, 2]), share / (1 + share), atol=1e-5)
+    for params in learned.weights:
+        vectors = tuning.embed(tiny_network, params, [*lesson.states, *others])
+        names = tuned.name_vectors(tiny_network, params, lesson.names, WIDTH)
+        seen = Pool(vectors, neighbour_graph(vectors, 10, np.random.default_rng(0)))
+        found = adapt(seen, names, rows, lesson.label_ids, len(counts), generator=np.random.default_rng(0))
+        assert (predict(found, seen).label_id[len(lesson) :] == truth).mean() > 0.5
 
 
 def test_a_label_without_a_name_has_no_name_vector() -> None:
@@ -90,26 +58,30 @@ def test_a_label_without_a_name_has_no_name_vector() -> None:
     assert not tuned.name_vectors(tiny_network, tiny_params(), [None, None], WIDTH).any()
 
 
-def test_held_out_opinions_have_not_seen_the_answer() -> None:
+def test_each_part_of_the_answers_is_missed_by_one_encoder_alone() -> None:
     lesson, others, _ = toy([4, 4, 4], [True] * 3)
     ground = ground_of(lesson, others)
-    said = tuned.held_out(tiny_network, tiny_params(), lesson, ground, np.random.default_rng(0))
+    learned = tuned.learners(tiny_network, tiny_params(), lesson, ground, np.random.default_rng(0))
     told_otherwise = np.array(lesson.label_ids)
     told_otherwise[5] = 2
     other = tuning.Lesson(lesson.states, told_otherwise, lesson.names)
-    said_then = tuned.held_out(tiny_network, tiny_params(), other, ground, np.random.default_rng(0))
-    assert np.array_equal(said[5], said_then[5])
-    assert not np.allclose(said, said_then)
+    then = tuned.learners(tiny_network, tiny_params(), other, ground, np.random.default_rng(0))
+    assert len(learned.weights) == 1 + lesson.config.folds
+    assert np.array_equal(learned.part, then.part)
+    assert np.bincount(learned.part).tolist() == [3] * lesson.config.folds
+    pairs = zip(learned.weights, then.weights, strict=True)
+    same = [all(np.array_equal(a[name], b[name]) for name in a) for a, b in pairs]
+    assert same == [place == 1 + learned.part[5] for place in range(len(same))]
 
 
-def test_held_out_tuning_can_be_stopped() -> None:
+def test_learning_can_be_stopped() -> None:
     lesson, others, _ = toy([4, 4, 4], [True] * 3)
 
     def stop() -> None:
         raise InterruptedError
 
     with pytest.raises(InterruptedError):
-        tuned.held_out(tiny_network, tiny_params(), lesson, ground_of(lesson, others), np.random.default_rng(0), stop)
+        tuned.learners(tiny_network, tiny_params(), lesson, ground_of(lesson, others), np.random.default_rng(0), stop)
 
 
 def test_items_it_is_sure_of_are_unanswered_of_their_label_and_evenly_many() -> None:
@@ -118,13 +90,14 @@ def test_items_it_is_sure_of_are_unanswered_of_their_label_and_evenly_many() -> 
     truth = np.concatenate([np.repeat([0, 1, 2], 4), np.repeat([0, 1, 2], 60)])
     vectors = centres[truth] + 0.05 * rng.standard_normal((len(truth), WIDTH))
     vectors = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
-    frozen = tuned.recipe(vectors, centres.astype(np.float32), np.arange(12), truth[:12], rng)
-    places, guessed = tuned.sure(frozen, rng)
-    assert (frozen.prediction.confidence[places] >= tuned.SURE).all()
+    ground = tuned.Ground([], vectors, centres.astype(np.float32))
+    frozen, told = tuned.published(ground, np.arange(12), truth[:12], rng)
+    places, guessed = tuned.sure(frozen, told, rng)
+    assert (told.confidence[places] >= tuned.SURE).all()
     assert places.min() >= 12
     assert len(np.unique(places)) == len(places)
     assert (guessed == truth[places]).all()
-    assert np.bincount(guessed, minlength=3).tolist() == [12, 12, 12]
+    assert np.bincount(guessed, minlength=3).tolist() == [4, 4, 4]
 
 
 def test_where_it_is_sure_of_nothing_the_answers_alone_are_learned_from() -> None:

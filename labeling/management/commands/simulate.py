@@ -28,8 +28,8 @@ from labeling.models import Item, Job, Label, Member, Project, Reference, Role, 
 
 
 class Command(BaseCommand):
-    """Prints one JSON line per round: {"answers", "accuracy", "accuracy_model", "seconds"}; with --tune also which
-    tuning of the encoder took part and its weight.
+    """Prints one JSON line per round: {"answers", "accuracy", "accuracy_model", "seconds"}; with --tune also through
+    which tuning of the encoder the model looked.
 
     accuracy: people's and suggested labels over the whole pool; accuracy_model: suggestions on unanswered items only;
     seconds: adapt, predict, rank and queue. It runs in a process with a database and a folder of its own, removed
@@ -109,8 +109,8 @@ class Command(BaseCommand):
                 asked = pool.read_ranking(project.pk, snapshot.number)
                 queueing.refill(project=project, snapshot=snapshot, asked=asked)
             seconds = round(time.perf_counter() - began, 4)
-            heard = {} if snapshot is None or not options["tune"] else _heard(snapshot)
-            line = {"answers": answers, **_scores(project, truth, snapshot), "seconds": seconds, **heard}
+            tuning = {"tuning": snapshot.facts.get("tuning", 0)} if snapshot and options["tune"] else {}
+            line = {"answers": answers, **_scores(project, truth, snapshot), "seconds": seconds, **tuning}
             self.stdout.write(json.dumps(line))
             self.stdout.flush()
             wanted = min(options["batch"], options["answers"] - answers)
@@ -118,7 +118,7 @@ class Command(BaseCommand):
             if not given:
                 return
             answers += given
-            _tune_where_due(project)
+            _tune_where_due(project, with_names=not options["no_names"])
 
 
 def _read_rules(path: Path) -> Any:
@@ -189,17 +189,12 @@ def _run(step: Any, project: Project, kind: str, arguments: dict[str, Any]) -> N
     Job.objects.filter(pk=job.pk).update(state=Job.State.DONE)
 
 
-def _tune_where_due(project: Project) -> None:
+def _tune_where_due(project: Project, *, with_names: bool) -> None:
     """In the application this goes on beside the rounds; here the next round waits, and hears of it at once."""
     from labeling.flow import tuning
 
     if arguments := tunings.due(project):
-        _run(tuning.run, project, Job.Kind.TUNE, arguments)
-
-
-def _heard(snapshot: Snapshot) -> dict[str, float]:
-    """Which tuning of the encoder the snapshot heard, and how loud."""
-    return {"tuning": snapshot.facts.get("tuning", 0), "weight": snapshot.facts.get("voices", {}).get("encoder", 0)}
+        _run(tuning.run, project, Job.Kind.TUNE, arguments | {"names": with_names})
 
 
 def _answer(project: Project, oracle: User, truth: dict[int, int], count: int, tab: int) -> int:
