@@ -1,6 +1,6 @@
 """Bench: planted mistakes among random answers, and how many of them the answers in doubt show.
 
-    python -m bench.label_errors [--answers 500] [--wrong 0.05] [--seeds 3]
+    python -m bench.label_errors [--answers 500] [--wrong 0.05] [--seeds 3]      --wrong 0: none is planted
 
 Mistakes are of two kinds: any other label, or the label that the model confuses most with the right one. The peer in
 the same run is plain self-confidence: answers by the held-out probability of their label, lowest first.
@@ -14,7 +14,7 @@ import numpy as np
 
 from bench.recipe import Problem, problems
 from metalearning.adapt import adapt
-from metalearning.label_errors import doubts
+from metalearning.label_errors import LIKELY, doubts
 from metalearning.predict import predict, top
 from metalearning.vectors import softmax
 
@@ -28,17 +28,21 @@ def main() -> None:
     for problem in problems():
         for kind in ("any", "confused"):
             found = [one(problem, kind, options, seed) for seed in range(options.seeds)]
-            listed, recall, precision, peer = (100 * float(np.mean(column)) for column in zip(*found, strict=True))
+            figures = zip(*found, strict=True)
+            listed, recall, precision, peer, likely, true, expected = (float(np.mean(column)) for column in figures)
             print(
                 f"{problem.name:22s} mistakes: {kind:9s} among the first as many as there are mistakes "
-                f"{recall:5.1f} % (self-confidence {peer:5.1f} %)  of those taken for mistakes {precision:5.1f} % are"
-                f"  listed at all {listed:5.1f} %"
+                f"{recall:6.1%} (self-confidence {peer:6.1%})  of the confident ones {precision:6.1%} are"
+                f"  listed at all {listed:6.1%}  likely {likely:5.1f}, of which mistakes {true:5.1f}, expected "
+                f"{expected:5.1f} of {round(options.wrong * options.answers)}",
+                flush=True,
             )
 
 
-def one(problem: Problem, kind: str, options: argparse.Namespace, seed: int) -> tuple[float, float, float, float]:
+def one(problem: Problem, kind: str, options: argparse.Namespace, seed: int) -> tuple[float, ...]:
     """Shares in [0, 1]: of the mistakes that are listed, that come first, of the confident ones that are mistakes, and
-    of the mistakes that come first by self-confidence."""
+    of the mistakes that come first by self-confidence. Then counts: how many are likely mistakes, how many of these
+    are mistakes, and how many mistakes are expected among all."""
     rng = np.random.default_rng(seed)
     rows = rng.permutation(len(problem.pool))[: options.answers]
     given = problem.label_ids[rows].copy()
@@ -51,17 +55,21 @@ def one(problem: Problem, kind: str, options: argparse.Namespace, seed: int) -> 
     plain = np.argsort(probabilities[np.arange(len(rows)), given])[: len(wrong)]
     sure = listed.place[listed.confident]
     precision = len(set(sure.tolist()) & set(wrong.tolist())) / max(len(sure), 1)
+    likely = np.flatnonzero(listed.chance >= LIKELY)
     return (
         found_of(wrong, listed.place),
         found_of(wrong, listed.place[: len(wrong)]),
         precision,
         found_of(wrong, plain),
+        len(likely),
+        np.isin(likely, wrong).sum(),
+        listed.chance.sum(),
     )
 
 
 def found_of(wrong: np.ndarray, places: np.ndarray) -> float:
     """The share of the mistakes that are among these places."""
-    return len(set(places.tolist()) & set(wrong.tolist())) / len(wrong)
+    return len(set(places.tolist()) & set(wrong.tolist())) / max(len(wrong), 1)
 
 
 def others(problem: Problem, rows: np.ndarray, wrong: np.ndarray, kind: str, rng: np.random.Generator) -> np.ndarray:

@@ -29,7 +29,7 @@ def describe(project: Project, now: datetime) -> dict[str, Any]:
     `state`: "below" where something is wrong by more than chance, "watch" where it may be, else "".
     """
     said, ids, when = _said(project)
-    pairs = agreement.pairs(said)
+    pairs = agreement.pairs(said, np.random.default_rng(0), DRAWS)
     table = agreement.counts(said)
     skills = _skills(project)
     verdicts = _equal(project)
@@ -202,24 +202,31 @@ def _pair(pair: agreement.Pair, ids: list[int], names: dict[int, str]) -> dict[s
     return {
         "one": names.get(one, ""), "other": names.get(other, ""), "one_id": one, "other_id": other,
         "items": pair.items, "equal": pair.equal, "differ": pair.items - pair.equal, "kappa": _rounded(pair.kappa),
+        "low": _rounded(pair.low), "high": _rounded(pair.high),
     }  # fmt: skip
 
 
 def _by_label(project: Project, said: Said) -> list[dict[str, Any]]:
-    """Alpha of each label against the rest, least agreed first."""
+    """Alpha of each label against the rest with its interval, where these can be told; least agreed first."""
     labels = list(Label.objects.filter(project=project).order_by("position"))
+    intervals = agreement.label_intervals(said, np.random.default_rng(0), DRAWS)
     told = [
-        {"id": labels[place].pk, "name": labels[place].name, "alpha": _rounded(alpha)}
+        {"id": labels[place].pk, "name": labels[place].name, "alpha": _rounded(alpha)} | _ends(intervals.get(place))
         for place, alpha in agreement.by_label(said).items()
     ]
     return sorted(told, key=lambda one: (one["alpha"] is None, one["alpha"]))
 
 
 def _weeks(said: Said, when: np.ndarray) -> list[dict[str, Any]]:
-    told = agreement.over_time(said, when // WEEK)
+    told = agreement.over_time(said, when // WEEK, np.random.default_rng(0), DRAWS)
     return [
-        {"from": datetime.fromtimestamp(week * WEEK, UTC).date().isoformat(), "alpha": _rounded(alpha), "items": items}
-        for week, alpha, items in told
+        {
+            "from": datetime.fromtimestamp(week * WEEK, UTC).date().isoformat(),
+            "alpha": _rounded(alpha),
+            "items": items,
+            **_ends(interval),
+        }
+        for week, alpha, items, interval in told
     ]
 
 
@@ -227,6 +234,10 @@ def _interval(told: agreement.Interval | None) -> dict[str, Any] | None:
     if told is None:
         return None
     return {"value": round(told.value, 4), "low": round(told.low, 4), "high": round(told.high, 4), "items": told.items}
+
+
+def _ends(told: agreement.Interval | None) -> dict[str, float | None]:
+    return {"low": _rounded(told.low if told else None), "high": _rounded(told.high if told else None)}
 
 
 def _rounded(figure: float | None) -> float | None:

@@ -9,6 +9,7 @@ import numpy as np
 
 from labeling import pool, suggestions
 from labeling.models import Answer, Item, Mark, Project, Status
+from metalearning.label_errors import LIKELY
 
 SURE = 2  # in the arrays: 0 no doubt, 1 leans to another label, 2 does so confidently
 LISTED = 500  # doubted answers shown at most: a list that nobody can finish is not begun
@@ -18,17 +19,20 @@ LABELLED = (Status.ANSWERED, Status.IMPORTED)
 def held_out(project: Project) -> dict[str, np.ndarray]:
     """What the newest snapshot's held-out models said of each answer; arrays of length 0 where there are none.
 
-    "row", "answer" and "said" (label ids), "p_answer" and "p_said" in [0, 1], "doubt" as above.
+    "row", "answer" and "said" (label ids), "p_answer" and "p_said" in [0, 1], "doubt" as above, "chance" in [0, 1] of
+    the answer's being a mistake (NaN where an older snapshot has not said).
     """
     snapshot = suggestions.latest(project)
     arrays = pool.read_held_out(project.pk, snapshot.number) if snapshot else None
     if arrays is None:
         ids, shares = np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.float32)
-        return {"row": ids, "answer": ids, "said": ids, "p_answer": shares, "p_said": shares, "doubt": ids}
+        nothing = {"row": ids, "answer": ids, "said": ids, "doubt": ids}
+        return nothing | {"p_answer": shares, "p_said": shares, "chance": shares}
     return {"row": arrays["row"], "answer": arrays["answer"], "said": arrays["suggested"]} | {
         "p_answer": arrays["p_answer"],
         "p_said": arrays["p_suggested"],
         "doubt": arrays["doubt"],
+        "chance": arrays["chance"] if "chance" in arrays else np.full(len(arrays["row"]), np.nan),
     }
 
 
@@ -52,16 +56,22 @@ def spoken(told: dict[str, np.ndarray]) -> np.ndarray:
     return np.where(told["p_said"] > told["p_answer"], told["said"], told["answer"])
 
 
+def expected_mistakes(told: dict[str, np.ndarray]) -> float:
+    """How many of the answers that were held back are expected to be mistakes: the sum of their chances."""
+    return float(np.nansum(told["chance"], dtype=np.float64))
+
+
 def open_doubts(project: Project, told: dict[str, np.ndarray] | None = None) -> list[dict[str, Any]]:
     """Doubted answers that still stand and that no reviewer has confirmed, the likeliest mistake first.
 
-    Each is {"item": Item, "label_id", "said_id", "p_label", "p_said", "sure", "by": names}; at most `LISTED`. `told` is
-    what `held_out` gives, where the caller has it.
+    Each is {"item": Item, "label_id", "said_id", "p_label", "p_said", "chance", "likely", "sure", "by": names}; at most
+    `LISTED`. "likely": rather a mistake than not; the others are mostly right answers to hard items. `told` is what
+    `held_out` gives, where the caller has it.
     """
     told = held_out(project) if told is None else told
     doubted = np.flatnonzero(told["doubt"])
     ratio = told["p_said"][doubted] / np.maximum(told["p_answer"][doubted], 1e-12)
-    doubted = doubted[np.argsort(-ratio, kind="stable")]
+    doubted = doubted[np.lexsort((-ratio, -told["chance"][doubted]))]
     items = _standing(project, told["row"][doubted].tolist())
     found: dict[int, dict[str, Any]] = {}
     for place in doubted:
@@ -75,6 +85,8 @@ def open_doubts(project: Project, told: dict[str, np.ndarray] | None = None) -> 
             "said_id": int(told["said"][place]),
             "p_label": round(float(told["p_answer"][place]), 4),
             "p_said": round(float(told["p_said"][place]), 4),
+            "chance": round(float(np.nan_to_num(told["chance"][place])), 4),
+            "likely": bool(told["chance"][place] >= LIKELY),
             "sure": bool(told["doubt"][place] == SURE),
         }
         if len(found) == LISTED:

@@ -132,7 +132,8 @@ class Learned:
     estimates: dict[str, Any] = field(default_factory=dict)
     held_out: dict[str, np.ndarray] | None = None
     """Per answer, what a model that had not seen it said: "row", "answer" and "suggested" (columns), "p_answer" and
-    "p_suggested" (in [0, 1]), and "doubt": 0 none, 1 leans to another label, 2 does so confidently. None: too few."""
+    "p_suggested" (in [0, 1]), "doubt": 0 none, 1 leans to another label, 2 does so confidently, and "chance", in
+    [0, 1], of the answer's being a mistake. None: too few."""
 
 
 def learn(lesson: Lesson) -> Learned:
@@ -492,6 +493,7 @@ def _held_out(adaptation: Adaptation) -> dict[str, np.ndarray] | None:
         "p_answer": probabilities[places, given].astype(np.float32),
         "p_suggested": probabilities[places, suggested].astype(np.float32),
         "doubt": doubt,
+        "chance": doubted.chance.astype(np.float32),
     }
 
 

@@ -26,7 +26,13 @@ def describe(project: Project) -> dict[str, Any]:
     return {
         "origins": origins(project, snapshot),
         "confusion": confusion(project, told),
-        "doubts": {"count": len(doubted), "sure": sum(doubt["sure"] for doubt in doubted), "checked": len(told["row"])},
+        "doubts": {
+            "count": len(doubted),
+            "likely": sum(doubt["likely"] for doubt in doubted),
+            "sure": sum(doubt["sure"] for doubt in doubted),
+            "checked": len(told["row"]),
+            "expected": round(doubts.expected_mistakes(told), 1),
+        },
         "duplicates": len(duplicates.disagreeing(project)),
         "agreement": annotators.together(project),
         "gold": Gold.objects.filter(project=project).count(),

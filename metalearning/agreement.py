@@ -15,13 +15,15 @@ missing. What cannot be told (nobody shares an item, everybody always says the s
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Float, Int
 
 DRAWS = 500
 """Bootstrap draws: enough for the second digit of a 95 % interval."""
+MOST_PAIRS = 50
+"""Pairs whose intervals are drawn: those with the most shared items."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,13 +55,18 @@ class Interval:
 
 @dataclass(frozen=True)
 class Pair:
-    """Two annotators on the items that both answered: `equal` of `items`, and Cohen's kappa where it can be told."""
+    """Two annotators on the items that both answered: `equal` of `items`, and Cohen's kappa where it can be told.
+
+    `low` and `high`: its 95 % interval over items, where that was asked for and can be told.
+    """
 
     one: int
     other: int
     items: int
     equal: int
     kappa: float | None
+    low: float | None = None
+    high: float | None = None
 
 
 def counts(said: Said) -> Float[np.ndarray, "items labels"]:
@@ -112,11 +119,14 @@ def cohen_kappa(one: Int[np.ndarray, " items"], other: Int[np.ndarray, " items"]
     return (observed - expected) / (1 - expected) if expected < 1 else None
 
 
-def pairs(said: Said) -> list[Pair]:
-    """Every two annotators who share an item, those with the most shared items first."""
+def pairs(said: Said, generator: np.random.Generator | None = None, draws: int = DRAWS) -> list[Pair]:
+    """Every two annotators who share an item, those with the most shared items first.
+
+    With a `generator` the first `MOST_PAIRS` of them have a bootstrap interval, as `with_interval` gives it.
+    """
     people = np.unique(said.annotators)
     told = {int(person): said.where(said.annotators == person) for person in people}
-    found = []
+    found, shared = [], {}
     for place, one in enumerate(people):
         for other in people[place + 1 :]:
             mine, yours = told[int(one)], told[int(other)]
@@ -125,15 +135,48 @@ def pairs(said: Said) -> list[Pair]:
                 a, b = mine.labels[first], yours.labels[second]
                 kappa = cohen_kappa(a, b, said.label_count)
                 found.append(Pair(int(one), int(other), len(a), int((a == b).sum()), kappa))
-    return sorted(found, key=lambda pair: (-pair.items, pair.one, pair.other))
+                shared[int(one), int(other)] = a, b
+    found.sort(key=lambda pair: (-pair.items, pair.one, pair.other))
+    if generator is None:
+        return found
+    few = [
+        _with_bounds(pair, *shared[pair.one, pair.other], said.label_count, generator, draws)
+        for pair in found[:MOST_PAIRS]
+    ]
+    return few + found[MOST_PAIRS:]
 
 
 def by_label(said: Said) -> dict[int, float | None]:
     """Krippendorff's alpha of each label against all others together, for labels of items that two people answered."""
     table = counts(said)
     given = np.flatnonzero(table.sum(axis=0))
-    each = table.sum(axis=1)
-    return {int(label): alpha(np.stack([table[:, label], each - table[:, label]], axis=1)) for label in given}
+    return {int(label): alpha(_against_rest(table, int(label))) for label in given}
+
+
+def label_intervals(said: Said, generator: np.random.Generator, draws: int = DRAWS) -> dict[int, Interval]:
+    """The same with their bootstrap intervals, as `with_interval` gives them; only of labels where it can be told.
+
+    Alpha is made of three sums over items, so all labels are drawn at once: a draw is how often each item is in it.
+    """
+    table = counts(said)
+    told = {label: value for label, value in by_label(said).items() if value is not None}
+    if len(table) < 2 or not told:
+        return {}
+    mine, each = table[:, list(told)], table.sum(axis=1)
+    rest = each[:, None] - mine
+    differing = (each[:, None] ** 2 - mine**2 - rest**2) / (each[:, None] - 1)
+    size = len(table)
+    often = generator.multinomial(size, np.full(size, 1 / size), size=draws).astype(np.float64)
+    total, share = (often @ each)[:, None], often @ mine
+    expected = (total**2 - share**2 - (total - share) ** 2) / (total * (total - 1))
+    drawn = np.full(expected.shape, np.nan)
+    np.divide(often @ differing / total, expected, out=drawn, where=expected > 0)
+    found = {}
+    for place, (label, value) in enumerate(told.items()):
+        bounds = _bounds(1 - drawn[:, place])
+        if bounds:
+            found[label] = Interval(value, *bounds, size)
+    return found
 
 
 def with_interval(
@@ -150,22 +193,21 @@ def with_interval(
     if value is None or len(table) < 2:
         return None
     drawn = [figure(table[generator.integers(len(table), size=len(table))]) for _ in range(draws)]
-    told = [one for one in drawn if one is not None]
-    if len(told) < draws / 2:
-        return None
-    low, high = np.quantile(told, [0.025, 0.975])
-    return Interval(value, float(low), float(high), len(table))
+    bounds = _bounds(np.array([np.nan if one is None else one for one in drawn]))
+    return Interval(value, *bounds, len(table)) if bounds else None
 
 
-def over_time(said: Said, periods: Int[np.ndarray, " answers"]) -> list[tuple[int, float | None, int]]:
-    """(period, alpha, items) for each period, an item belonging to the period of its last answer."""
+def over_time(
+    said: Said, periods: Int[np.ndarray, " answers"], generator: np.random.Generator, draws: int = DRAWS
+) -> list[tuple[int, float | None, int, Interval | None]]:
+    """(period, alpha, items, interval) for each period, an item belonging to the period of its last answer."""
     last = np.full(int(said.items.max(initial=-1)) + 1, np.iinfo(np.int64).min)
     np.maximum.at(last, said.items, periods)
     told = []
     for period in np.unique(last[said.items]):
         table = counts(said.where(last[said.items] == period))
         if len(table):
-            told.append((int(period), alpha(table), len(table)))
+            told.append((int(period), alpha(table), len(table), with_interval(table, alpha, generator, draws)))
     return told
 
 
@@ -178,6 +220,32 @@ def confused(
     order = np.argsort(-mistakes, axis=None, kind="stable")[:most]
     places = [divmod(int(place), mistakes.shape[1]) for place in order]
     return [(k, said, float(mistakes[k, said])) for k, said in places if mistakes[k, said] > 0]
+
+
+def _against_rest(table: Float[np.ndarray, "items labels"], label: int) -> Float[np.ndarray, "items 2"]:
+    return np.stack([table[:, label], table.sum(axis=1) - table[:, label]], axis=1)
+
+
+def _with_bounds(
+    pair: Pair,
+    one: Int[np.ndarray, " items"],
+    other: Int[np.ndarray, " items"],
+    label_count: int,
+    generator: np.random.Generator,
+    draws: int,
+) -> Pair:
+    answers = np.stack([one, other], axis=1)
+    told = with_interval(answers, lambda some: cohen_kappa(some[:, 0], some[:, 1], label_count), generator, draws)
+    return replace(pair, low=told.low, high=told.high) if told else pair
+
+
+def _bounds(drawn: Float[np.ndarray, " draws"]) -> tuple[float, float] | None:
+    """The middle 95 % of the draws that tell something (NaN: nothing); None where less than half of them do."""
+    told = drawn[~np.isnan(drawn)]
+    if len(told) < len(drawn) / 2:
+        return None
+    low, high = np.quantile(told, [0.025, 0.975])
+    return float(low), float(high)
 
 
 def _equal_share(table: Float[np.ndarray, "items labels"]) -> Float[np.ndarray, " items"]:

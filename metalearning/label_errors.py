@@ -7,15 +7,27 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from metalearning.vectors import Rows
+from metalearning.vectors import Rows, softmax
 
 TINY = 1e-12
 """Probabilities below this are not told apart."""
+MISTAKEN = (2.0, 38.0)
+"""How often people err before anything is known of these: a Beta distribution of mean 5 %, worth 40 answers."""
+ANYTHING = 0.9
+"""The part of all mistakes that may be any other label; the rest are labels that the model confuses too. Chosen, as the
+exponents below, on 80 draws with planted mistakes: docs/results.md."""
+EXPONENTS = (0.4, 0.6, 0.8, 1.0, 1.25, 1.5, 2.0)
+"""By which the model's probabilities may be too sharp (below 1) or too flat far from the likeliest label."""
+LIKELY = 0.5
+"""The chance from which on an answer is taken for a mistake."""
 
 
 @dataclass(frozen=True, eq=False)
 class Doubts:
-    """Answers that the model would have given otherwise. Parallel arrays, the likeliest mistake first."""
+    """Answers that the model would have given otherwise. Parallel arrays but `chance`, the likeliest mistake first.
+
+    With many labels most of them are right answers to hard items; `chance` says which are not.
+    """
 
     place: Rows
     """Which answer: an index into the arrays that `doubts` was given."""
@@ -26,6 +38,8 @@ class Doubts:
     confident: Bool[np.ndarray, " doubted"]
     """Whether the answer lies off the diagonal of the confident joint: of these the model is confident, which
     with many labels is not yet probability: see docs/results.md."""
+    chance: Float[np.ndarray, " answers"]
+    """How likely each answer is a mistake, in [0, 1], doubted or not: see `chances`. Indexed by `place`."""
 
     def __len__(self) -> int:
         return len(self.place)
@@ -45,16 +59,76 @@ def doubts(
     confident ones marked. `foreseeable` leaves out answers whose label the model could not have said: there its
     silence means nothing.
 
-    The order is the ratio of the two probabilities. Their difference (the paper's normalised margin) finds fewer of the
-    mistakes that nobody would confuse, the answer's probability alone fewer of those that are easily made.
+    The order is the chance of a mistake, and among equals the ratio of the two probabilities. Their difference (the
+    paper's normalised margin) finds fewer of the mistakes that nobody would confuse, the answer's probability alone
+    fewer of those that are easily made.
     """
     able = np.ones(len(label_ids), dtype=bool) if foreseeable is None else foreseeable
     likeliest, odds = _others(probabilities, label_ids)
     confident = confidently(probabilities, label_ids, able)
     off = able & (confident >= 0) & (confident != label_ids)
-    place = np.flatnonzero(off | (able & (odds > 0)))
-    order = place[np.lexsort((place, -odds[place]))]
-    return Doubts(order, likeliest[order], odds[order], off[order])
+    chance = chances(probabilities, label_ids, able)
+    place = np.flatnonzero(off | (able & (odds > 0)) | (chance >= LIKELY))
+    order = place[np.lexsort((place, -odds[place], -chance[place]))]
+    return Doubts(order, likeliest[order], odds[order], off[order], chance)
+
+
+def chances(
+    probabilities: Float[np.ndarray, "answers labels"], label_ids: Rows, able: Bool[np.ndarray, " answers"]
+) -> Float[np.ndarray, " answers"]:
+    """How likely each answer is a mistake, in [0, 1]; 0 for those whose label could not be foreseen.
+
+    By Bayes: an item is label t with the model's probability p(t), and whoever answers says t, or by mistake, with a
+    chance e that is the same for all items, another label y with probability q(y | t). Then
+
+        P(mistake | y) = e m / ((1 - e) p(y) + e m),   m = sum over t of p(t) q(y | t)
+
+    Errors that depend on the label alone, and not on the item, are what confident learning assumes too (Northcutt et
+    al. 2021, section 2). A right answer to a hard item has a small p(y) too, but seldom one as small as m: that tells
+    it from a mistake. So much depends on small probabilities, which nothing has calibrated: p is raised to one of the
+    `EXPONENTS`. That and e are where the answers' likelihood times the prior `MISTAKEN` of e is highest; its logarithm
+    is concave in e. What people and the model mistake alike is not seen.
+    """
+    told = np.zeros(len(label_ids))
+    if able.any() and probabilities.shape[1] > 1:
+        given, logs = label_ids[able], np.log(np.maximum(probabilities[able].astype(np.float64), TINY))
+        told[able] = max((_chances(softmax(exponent * logs), given) for exponent in EXPONENTS), key=lambda fit: fit[0])[
+            1
+        ]
+    return told
+
+
+def _chances(p: Float[np.ndarray, "answers labels"], label_ids: Rows) -> tuple[float, Float[np.ndarray, " answers"]]:
+    """The logarithm of likelihood times prior at the likeliest error, and the chances there."""
+    right = p[np.arange(len(p)), label_ids]
+    mistaken = (p * said_by_mistake(p)[:, label_ids].T).sum(axis=1)
+    error = _error(right, mistaken)
+    said = np.maximum((1 - error) * right + error * mistaken, TINY**2)
+    ones, others = MISTAKEN[0] - 1, MISTAKEN[1] - 1
+    fit = float(np.log(said).sum()) + ones * np.log(error) + others * np.log1p(-error)
+    return fit, error * mistaken / said
+
+
+def said_by_mistake(p: Float[np.ndarray, "answers labels"]) -> Float[np.ndarray, "labels labels"]:
+    """q[t, y]: how likely a mistake at an item of label t says y; rows sum to 1, the diagonal is 0."""
+    labels = p.shape[1]
+    anything = (1 - np.eye(labels)) / (labels - 1)
+    confused = p.T @ p * (1 - np.eye(labels))
+    total = confused.sum(axis=1, keepdims=True)
+    shares = np.divide(confused, total, out=anything.copy(), where=total > TINY)
+    return ANYTHING * anything + (1 - ANYTHING) * shares
+
+
+def _error(right: Float[np.ndarray, " n"], mistaken: Float[np.ndarray, " n"]) -> float:
+    """The likeliest share of mistakes, by bisection on the derivative, which falls in it."""
+    ones, others = MISTAKEN[0] - 1, MISTAKEN[1] - 1
+    low, high = 0.0, 1.0
+    for _ in range(50):
+        error = (low + high) / 2
+        said = np.maximum((1 - error) * right + error * mistaken, TINY**2)
+        rises = float(((mistaken - right) / said).sum()) + ones / error > others / (1 - error)
+        low, high = (error, high) if rises else (low, error)
+    return (low + high) / 2
 
 
 def confidently(

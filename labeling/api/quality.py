@@ -37,12 +37,22 @@ class OriginOut(serializers.Serializer):
     measures = MeasureOut(many=True)
 
 
+class DoubtsOut(serializers.Serializer):
+    """How many answers may be mistakes."""
+
+    count = serializers.IntegerField(help_text="Answers for which the model finds another label likelier.")
+    likely = serializers.IntegerField(help_text="Those of them that are rather mistakes than not.")
+    sure = serializers.IntegerField(help_text="Those of them whose other label the model is confident of.")
+    checked = serializers.IntegerField(help_text="Answers that were held back from a model.")
+    expected = serializers.FloatField(help_text="How many of these are expected to be mistakes.")
+
+
 class QualityOut(serializers.Serializer):
     """What is known of the labels' quality."""
 
     origins = OriginOut(many=True)
     confusion = serializers.DictField(help_text="`cells[i][j]`: answers of `labels[i]` of which the model said [j].")
-    doubts = serializers.DictField(child=serializers.IntegerField())
+    doubts = DoubtsOut()
     duplicates = serializers.IntegerField(help_text="Pairs of near-duplicates with different labels.")
     flagged = serializers.IntegerField()
     agreement = serializers.DictField(help_text="`people` who answered, and Krippendorff's `alpha` with its interval.")
@@ -59,6 +69,8 @@ class DoubtOut(serializers.Serializer):
     said = serializers.IntegerField(help_text="The label that the model finds likelier.")
     p_label = serializers.FloatField()
     p_said = serializers.FloatField()
+    chance = serializers.FloatField(help_text="Of the answer's being a mistake, in [0, 1].")
+    likely = serializers.BooleanField(help_text="Whether it is rather a mistake than not.")
     sure = serializers.BooleanField(help_text="Whether the model is confident of the other label.")
     by = serializers.ListField(child=serializers.CharField(), help_text="Who answered; empty for imported ones.")
 
@@ -141,7 +153,7 @@ class Duplicates(APIView):
 
 def doubt_shown(doubt: dict[str, Any]) -> dict[str, Any]:
     """A doubt in plain values."""
-    shown = {key: doubt[key] for key in ("p_label", "p_said", "sure", "by")}
+    shown = {key: doubt[key] for key in ("p_label", "p_said", "chance", "likely", "sure", "by")}
     item = reviewed.describe_item(doubt["item"]) | {"status": doubt["item"].status}
     return {"item": item, "label": doubt["label_id"], "said": doubt["said_id"]} | shown
 

@@ -40,17 +40,32 @@ def quality(request: HttpRequest, member: Member) -> HttpResponse:
 @members(Role.REVIEWER)
 @require_safe
 def doubts(request: HttpRequest, member: Member) -> HttpResponse:
-    """Answers that may be mistakes, to be settled by keyboard."""
+    """Answers that may be mistakes, to be settled by keyboard: the likely ones, or with `?all=1` all in doubt."""
     project = member.project
     labels = _labels(project)
-    found = [_doubt(project, one, labels) for one in in_doubt.open_doubts(project) if one["said_id"] in labels]
+    told = in_doubt.held_out(project)
+    everything = [one for one in in_doubt.open_doubts(project, told) if one["said_id"] in labels]
+    likely = [one for one in everything if one["likely"]]
+    shows_all = "all" in request.GET
+    found = [_doubt(project, one, labels) for one in (everything if shows_all else likely)]
     offered = Label.objects.filter(project=project, archived_at=None).order_by("position")
     data = {
         "items": reverse("api_items", args=[project.pk]).rstrip("/"),
         "doubts": reverse("api_doubts", args=[project.pk]).rstrip("/"),
         "labels": [{"id": label.pk, "name": label.name} for label in offered],
     }
-    return render(request, "doubts.html", context(member, found=found, data=data, strings=_strings()))
+    shown = context(
+        member,
+        found=found,
+        data=data,
+        strings=_strings(),
+        shows_all=shows_all,
+        likely=len(likely),
+        everything=len(everything),
+        checked=len(told["row"]),
+        expected=in_doubt.expected_mistakes(told),
+    )
+    return render(request, "doubts.html", shown)
 
 
 @members(Role.REVIEWER)
@@ -133,6 +148,7 @@ def _doubt(project: Project, one: dict[str, Any], labels: dict[int, str]) -> dic
         "said_name": labels[one["said_id"]],
         "percent": round(100 * one["p_said"]),
         "percent_given": round(100 * one["p_label"]),
+        "percent_mistake": round(100 * one["chance"]),
         "who": ", ".join(one["by"]) or _("the file"),
         "item": reviewed.describe_item(one["item"]),
     }

@@ -56,6 +56,7 @@ def told(project: Project, *, answer: list[int], said: list[int], p_answer: list
         "p_answer": given,
         "p_suggested": np.where(np.array(said) == answer, given, 0.95 - given).astype(np.float32),
         "doubt": np.array(doubt, dtype=np.int8),
+        "chance": np.array([0.02, 0.3, 0.9], dtype=np.float32)[doubt],
     }
     pool.write_held_out(project.pk, snapshot.number, arrays)
     return snapshot
@@ -81,6 +82,23 @@ def test_the_likeliest_mistake_comes_first_with_who_said_what(project: Project) 
     names = [factories.label(project, place).pk for place in (0, 1)]
     assert [worst["label"], worst["said"]] == names
     assert worst["p_said"] > worst["p_label"]
+    assert [(one["chance"], one["likely"]) for one in (worst, next_one)] == [(0.9, True), (0.3, False)]
+
+
+def test_only_likely_mistakes_are_shown_and_all_on_request(project: Project) -> None:
+    client, page = factories.browser(rita()), address(project, "doubts")
+    shown = client.get(page).content.decode()
+    assert "card number 0 " in shown
+    assert "card number 1 " not in shown
+    assert "about 1 are expected" in " ".join(shown.split())  # 0.9 + 0.3 + 4 times 0.02
+    assert "Show all 2 in doubt" in shown
+    everything = client.get(f"{page}?all=1").content.decode()
+    assert "card number 1 " in everything
+    told = factories.api(rita()).get(address(project, "api_quality")).json()["doubts"]
+    assert told == {"count": 2, "likely": 1, "sure": 1, "checked": 6, "expected": 1.3}
+    reported = " ".join(client.get(address(project, "quality")).content.decode().split())
+    assert "is rather a mistake than not" in reported
+    assert "All 2 in doubt" in reported
 
 
 def test_a_confirmed_label_is_doubted_no_more_until_it_changes(project: Project) -> None:

@@ -31,6 +31,7 @@ pool.write_held_out(project.pk, 1, {
     "row": np.arange(20), "answer": ids[given], "suggested": ids[said], "p_answer": p,
     "p_suggested": np.where(said == given, p, 0.95 - p).astype(np.float32),
     "doubt": np.where(said == given, 0, 2).astype(np.int8),
+    "chance": np.where(said == given, 0.0, 0.9).astype(np.float32),
 })
 result = {"project": project.pk, "cookie": cookie("rita")}
 """

@@ -66,6 +66,31 @@ def test_each_label_is_judged_against_all_others() -> None:
         assert told == pytest.approx(krippendorff.alpha(alone, level_of_measurement="nominal"), abs=1e-12)
 
 
+def test_labels_drawn_at_once_have_the_intervals_that_one_by_one_gives() -> None:
+    said, _table = people(60, 3, 4, 0.2, 7)
+    table = agreement.counts(said)
+    told = agreement.label_intervals(said, np.random.default_rng(0), draws=4000)
+    assert told.keys() == agreement.by_label(said).keys()
+    for label, interval in told.items():
+        alone = np.stack([table[:, label], table.sum(axis=1) - table[:, label]], axis=1)
+        expected = agreement.with_interval(alone, agreement.alpha, np.random.default_rng(1), draws=2000)
+        assert (interval.value, interval.items) == (expected.value, expected.items)
+        assert (interval.low, interval.high) == pytest.approx((expected.low, expected.high), abs=0.02)
+
+
+def test_pairs_and_periods_have_intervals_around_their_figures() -> None:
+    said, _table = people(60, 3, 4, 0.2, 7)
+    plain, drawn = agreement.pairs(said), agreement.pairs(said, np.random.default_rng(0), draws=300)
+    assert [(pair.one, pair.other, pair.kappa) for pair in plain] == [(p.one, p.other, p.kappa) for p in drawn]
+    assert all(pair.low is None for pair in plain)
+    assert all(pair.low < pair.kappa < pair.high < pair.low + 0.6 for pair in drawn)
+    told = agreement.over_time(said, said.items % 2, np.random.default_rng(0), draws=300)
+    for period, value, items, interval in told:
+        table = agreement.counts(said.where(said.items % 2 == period))
+        assert (value, items) == (agreement.alpha(table), len(table))
+        assert interval.low < value < interval.high
+
+
 def test_one_annotator_or_no_overlap_tells_nothing() -> None:
     for said in (
         Said(np.arange(5), np.zeros(5, int), np.arange(5) % 2, 2),
@@ -74,7 +99,8 @@ def test_one_annotator_or_no_overlap_tells_nothing() -> None:
     ):
         table = agreement.counts(said)
         assert agreement.alpha(table) is agreement.percent(table) is agreement.fleiss_kappa(table) is None
-        assert agreement.pairs(said) == []
+        assert agreement.pairs(said, np.random.default_rng(0)) == []
+        assert agreement.label_intervals(said, np.random.default_rng(0)) == {}
         assert agreement.with_interval(table, agreement.alpha, np.random.default_rng(0)) is None
 
 
@@ -84,7 +110,8 @@ def test_where_all_say_the_same_chance_cannot_be_told_from_agreement() -> None:
     assert agreement.percent(table) == 1
     assert agreement.alpha(table) is None
     assert agreement.fleiss_kappa(table) is None
-    assert agreement.pairs(said)[0].kappa is None
+    assert agreement.pairs(said, np.random.default_rng(0))[0].kappa is None
+    assert agreement.label_intervals(said, np.random.default_rng(0)) == {}
 
 
 def test_the_interval_covers_what_a_large_sample_shows() -> None:
@@ -106,8 +133,8 @@ def test_the_same_generator_gives_the_same_interval() -> None:
 
 def test_over_time_an_item_counts_when_its_last_answer_came() -> None:
     said = Said(np.array([0, 0, 1, 1, 2, 2]), np.tile([0, 1], 3), np.array([0, 0, 1, 1, 0, 1]), 2)
-    told = agreement.over_time(said, np.array([1, 1, 1, 2, 2, 2]))
-    assert [(period, items) for period, _alpha, items in told] == [(1, 1), (2, 2)]
+    told = agreement.over_time(said, np.array([1, 1, 1, 2, 2, 2]), np.random.default_rng(0))
+    assert [(period, items) for period, _alpha, items, _interval in told] == [(1, 1), (2, 2)]
     later = agreement.counts(said.where(said.items > 0))
     assert told[1][1] == pytest.approx(agreement.alpha(later))
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from metalearning.adapt import adapt
-from metalearning.label_errors import doubts
+from metalearning.label_errors import EXPONENTS, LIKELY, chances, doubts
 from metalearning.vectors import softmax
 from tests.metalearning.blobs import blobs
 
@@ -43,7 +43,59 @@ def test_the_confident_joint_by_hand(answers: int, labels: int, seed: int) -> No
         assert found.label_id[k] == other
         assert found.odds[k] == pytest.approx(np.log(p[place, other] / p[place, label_ids[place]]), rel=1e-5, abs=1e-6)
     assert set(np.flatnonzero(p.argmax(axis=1) != label_ids)) <= set(found.place.tolist())
-    assert (np.diff(found.odds) <= 0).all(), "the worst first"
+    assert (np.diff(found.chance[found.place]) <= 0).all(), "the likeliest mistake first"
+
+
+def chances_by_hand(sharp: np.ndarray, given_ids: np.ndarray) -> list[float]:
+    """Bayes in loops, with the share of mistakes found by trying a thousand, for each exponent."""
+    fits = [(_by_hand(sharp**power / (sharp**power).sum(axis=1, keepdims=True), given_ids)) for power in EXPONENTS]
+    return max(fits, key=lambda fit: fit[0])[1]
+
+
+def _by_hand(p: np.ndarray, given_ids: np.ndarray) -> tuple[float, list[float]]:
+    n, labels = p.shape
+    q = np.zeros((labels, labels))
+    for t in range(labels):
+        both = [0.0 if y == t else sum(p[k, t] * p[k, y] for k in range(n)) for y in range(labels)]
+        for y in range(labels):
+            if y != t:
+                q[t, y] = 0.9 / (labels - 1) + 0.1 * both[y] / sum(both)
+    mistaken = [sum(p[k, t] * q[t, given_ids[k]] for t in range(labels)) for k in range(n)]
+    best, error = -np.inf, 0.0
+    for e in np.linspace(0.0005, 0.9995, 1000):
+        fit = sum(np.log((1 - e) * p[k, given_ids[k]] + e * mistaken[k]) for k in range(n))
+        fit += np.log(e) + 37 * np.log(1 - e)  # Beta(2, 38)
+        best, error = max((best, error), (fit, e))
+    return best, [error * m / ((1 - error) * p[k, given_ids[k]] + error * m) for k, m in enumerate(mistaken)]
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(1, 40), st.integers(2, 5), st.floats(1, 5), st.integers(0, 10_000))
+def test_the_chances_of_a_mistake_by_hand(answers: int, labels: int, sure: float, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    p = softmax(sure * rng.standard_normal((answers, labels))).astype(np.float64)
+    label_ids = np.where(rng.random(answers) < 0.8, p.argmax(axis=1), rng.integers(0, labels, answers))
+    expected = chances_by_hand(p, label_ids)
+    assert chances(p, label_ids, np.ones(answers, dtype=bool)) == pytest.approx(expected, abs=0.02)
+    assert doubts(p, label_ids).chance.sum() == pytest.approx(sum(expected), abs=0.02 * answers)
+
+
+def test_hard_items_are_no_mistakes_and_planted_ones_are_counted() -> None:
+    """Answers drawn from what the model says are right, however unlikely; one in ten is then replaced."""
+    rng = np.random.default_rng(0)
+    p = softmax(2.5 * rng.standard_normal((2000, 40))).astype(np.float64)
+    right = (p.cumsum(axis=1) > rng.random((2000, 1))).argmax(axis=1)
+    clean = doubts(p, right)
+    assert clean.chance.sum() < 10
+    assert (clean.chance >= LIKELY).sum() <= 2 < 500 < clean.confident.sum()
+    wrong = rng.permutation(2000)[:200]
+    given_ids = right.copy()
+    given_ids[wrong] = (given_ids[wrong] + rng.integers(1, 40, 200)) % 40
+    found = doubts(p, given_ids)
+    assert 150 < found.chance.sum() < 250
+    likely = np.flatnonzero(found.chance >= LIKELY)
+    assert set(likely) <= set(found.place)
+    assert np.isin(likely, wrong).mean() == pytest.approx(found.chance[likely].mean(), abs=0.12)  # calibrated
 
 
 def test_planted_mistakes_come_first() -> None:
