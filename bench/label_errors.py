@@ -29,11 +29,11 @@ def main() -> None:
         for kind in ("any", "confused"):
             found = [one(problem, kind, options, seed) for seed in range(options.seeds)]
             figures = zip(*found, strict=True)
-            listed, recall, precision, peer, likely, true, expected = (float(np.mean(column)) for column in figures)
+            listed, recall, precision, peer, shown, true, expected = (float(np.mean(column)) for column in figures)
             print(
                 f"{problem.name:22s} mistakes: {kind:9s} among the first as many as there are mistakes "
                 f"{recall:6.1%} (self-confidence {peer:6.1%})  of the confident ones {precision:6.1%} are"
-                f"  listed at all {listed:6.1%}  likely {likely:5.1f}, of which mistakes {true:5.1f}, expected "
+                f"  listed at all {listed:6.1%}  shown {shown:5.1f}, of which mistakes {true:5.1f}, expected "
                 f"{expected:5.1f} of {round(options.wrong * options.answers)}",
                 flush=True,
             )
@@ -41,8 +41,8 @@ def main() -> None:
 
 def one(problem: Problem, kind: str, options: argparse.Namespace, seed: int) -> tuple[float, ...]:
     """Shares in [0, 1]: of the mistakes that are listed, that come first, of the confident ones that are mistakes, and
-    of the mistakes that come first by self-confidence. Then counts: how many are likely mistakes, how many of these
-    are mistakes, and how many mistakes are expected among all."""
+    of the mistakes that come first by self-confidence. Then counts: how many are shown as likely mistakes, how many of
+    these are mistakes, and how many mistakes are expected among all."""
     rng = np.random.default_rng(seed)
     rows = rng.permutation(len(problem.pool))[: options.answers]
     given = problem.label_ids[rows].copy()
@@ -55,14 +55,14 @@ def one(problem: Problem, kind: str, options: argparse.Namespace, seed: int) -> 
     plain = np.argsort(probabilities[np.arange(len(rows)), given])[: len(wrong)]
     sure = listed.place[listed.confident]
     precision = len(set(sure.tolist()) & set(wrong.tolist())) / max(len(sure), 1)
-    likely = np.flatnonzero(listed.chance >= LIKELY)
+    shown = listed.place[: max((listed.chance >= LIKELY).sum(), round(listed.chance.sum()))]
     return (
         found_of(wrong, listed.place),
         found_of(wrong, listed.place[: len(wrong)]),
         precision,
         found_of(wrong, plain),
-        len(likely),
-        np.isin(likely, wrong).sum(),
+        len(shown),
+        np.isin(shown, wrong).sum(),
         listed.chance.sum(),
     )
 

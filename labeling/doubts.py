@@ -65,13 +65,14 @@ def open_doubts(project: Project, told: dict[str, np.ndarray] | None = None) -> 
     """Doubted answers that still stand and that no reviewer has confirmed, the likeliest mistake first.
 
     Each is {"item": Item, "label_id", "said_id", "p_label", "p_said", "chance", "likely", "sure", "by": names}; at most
-    `LISTED`. "likely": rather a mistake than not; the others are mostly right answers to hard items. `told` is what
-    `held_out` gives, where the caller has it.
+    `LISTED`. "likely": rather a mistake than not, or among the first so many as mistakes are expected; the others are
+    mostly right answers to hard items. `told` is what `held_out` gives, where the caller has it.
     """
     told = held_out(project) if told is None else told
     doubted = np.flatnonzero(told["doubt"])
     ratio = told["p_said"][doubted] / np.maximum(told["p_answer"][doubted], 1e-12)
     doubted = doubted[np.lexsort((-ratio, -told["chance"][doubted]))]
+    likely = set(doubted[: round(expected_mistakes(told))].tolist())
     items = _standing(project, told["row"][doubted].tolist())
     found: dict[int, dict[str, Any]] = {}
     for place in doubted:
@@ -86,7 +87,7 @@ def open_doubts(project: Project, told: dict[str, np.ndarray] | None = None) -> 
             "p_label": round(float(told["p_answer"][place]), 4),
             "p_said": round(float(told["p_said"][place]), 4),
             "chance": round(float(np.nan_to_num(told["chance"][place])), 4),
-            "likely": bool(told["chance"][place] >= LIKELY),
+            "likely": bool(told["chance"][place] >= LIKELY or place in likely),
             "sure": bool(told["doubt"][place] == SURE),
         }
         if len(found) == LISTED:

@@ -41,7 +41,7 @@ class DoubtsOut(serializers.Serializer):
     """How many answers may be mistakes."""
 
     count = serializers.IntegerField(help_text="Answers for which the model finds another label likelier.")
-    likely = serializers.IntegerField(help_text="Those of them that are rather mistakes than not.")
+    likely = serializers.IntegerField(help_text="The likeliest mistakes of them, as many as are expected.")
     sure = serializers.IntegerField(help_text="Those of them whose other label the model is confident of.")
     checked = serializers.IntegerField(help_text="Answers that were held back from a model.")
     expected = serializers.FloatField(help_text="How many of these are expected to be mistakes.")
@@ -70,7 +70,7 @@ class DoubtOut(serializers.Serializer):
     p_label = serializers.FloatField()
     p_said = serializers.FloatField()
     chance = serializers.FloatField(help_text="Of the answer's being a mistake, in [0, 1].")
-    likely = serializers.BooleanField(help_text="Whether it is rather a mistake than not.")
+    likely = serializers.BooleanField(help_text="Whether it is a mistake rather than not, or among the `expected`.")
     sure = serializers.BooleanField(help_text="Whether the model is confident of the other label.")
     by = serializers.ListField(child=serializers.CharField(), help_text="Who answered; empty for imported ones.")
 

@@ -97,7 +97,7 @@ def test_only_likely_mistakes_are_shown_and_all_on_request(project: Project) -> 
     told = factories.api(rita()).get(address(project, "api_quality")).json()["doubts"]
     assert told == {"count": 2, "likely": 1, "sure": 1, "checked": 6, "expected": 1.3}
     reported = " ".join(client.get(address(project, "quality")).content.decode().split())
-    assert "is rather a mistake than not" in reported
+    assert "likely mistake." in reported
     assert "All 2 in doubt" in reported
 
 
