@@ -239,40 +239,40 @@ def balanced(task: Task, encoder, k: int, seed: int, *, apart: bool) -> dict[str
 
 
 def looped(task: Task, encoder, seed: int, *, apart: bool, last: int = 200) -> dict[str, float]:
-    """From 50 answers to `last`, with and without tuning: means over the rounds, and accuracies at every fifty."""
-    plain, with_tuning = (rounds(task, encoder, seed, last, tune=tune, apart=apart) for tune in (False, True))
-    found = {}
-    for name, each in (("frozen", plain), ("tuned", with_tuning)):
-        for key in each[0]:
-            values = [one[key] for one in each if one[key] is not None]
-            found[f"{name} {key}" if key != "accuracy" else name] = float(np.mean(values)) if values else 0.0
-        found |= {f"{name} at {one['answers']}": one["accuracy"] for one in each if one["answers"] % 50 == 0}
-    return found
+    """From 50 answers to `last`, with and without tuning: means over the rounds, and accuracies at every fifty.
 
-
-def rounds(task: Task, encoder, seed: int, last: int, *, tune: bool, apart: bool) -> list[dict]:
-    """What is known of each round from 50 answers on."""
+    The plain recipe asks, as in the product, so that both learn from the same answers.
+    """
     from labeling import tunings
 
-    every, rows, warm = [], np.zeros(0, dtype=np.intp), None
-    seen, views, tuned_at, count = task.published, None, 0, len(task.label_ids)
+    each: dict[str, list[dict]] = {"frozen": [], "tuned": []}
+    rows, warm, tuned_warm, tuned_at, count = np.zeros(0, dtype=np.intp), None, None, 0, len(task.label_ids)
+    seen, views = task.published, None
     while True:
-        due = max(tunings.FIRST, tuned_at + max(tunings.EVERY, tuned_at // 5) if tuned_at else 0)
-        if tune and len(rows) >= due and len(np.unique(task.label_ids[rows])) > 1:
-            seen, views = learned(task, encoder, rows, seed, apart=apart)
-            tuned_at, warm = len(rows), warm and replace(warm, smoothing_chosen_at=0)
-        warm, told = model(task, rows, seed, seen, views, warm)
+        warm, told = model(task, rows, seed, task.published, None, warm)
         rest = np.setdiff1d(np.arange(count), rows)
-        right = (told.label_id == task.label_ids)[rest]
-        if len(rows) >= tunings.FIRST:
-            accuracy = 100 * (float(right.sum()) + len(rows)) / count
-            every.append({"answers": len(rows), "accuracy": accuracy, **trust(warm, told, rest, right)})
+        if len(rows) >= tunings.FIRST and len(np.unique(task.label_ids[rows])) > 1:
+            if not tuned_at or len(rows) >= tuned_at + max(tunings.EVERY, tuned_at // 5):
+                seen, views = learned(task, encoder, rows, seed, apart=apart)
+                tuned_at, tuned_warm = len(rows), tuned_warm and replace(tuned_warm, smoothing_chosen_at=0)
+            tuned_warm, with_tuning = model(task, rows, seed, seen, views, tuned_warm or warm)
+            for name, adaptation, one in (("frozen", warm, told), ("tuned", tuned_warm, with_tuning)):
+                right = (one.label_id == task.label_ids)[rest]
+                accuracy = 100 * (float(right.sum()) + len(rows)) / count
+                each[name].append({"answers": len(rows), "": accuracy, **trust(adaptation, one, rest, right)})
         if len(rows) >= last:
-            return every
+            break
         by, rng = strategy_for(warm), np.random.default_rng([seed, len(rows)])
-        pool = task.published.pool
-        asks = rank(pool, told, rest, min(10, last - len(rows)), strategy=by, answered=rows, generator=rng)
+        wanted = min(10, last - len(rows))
+        asks = rank(task.published.pool, told, rest, wanted, strategy=by, answered=rows, generator=rng)
         rows = np.concatenate([rows, [ask.row for ask in asks]]).astype(np.intp)
+    found = {}
+    for name, judged in each.items():
+        for key in list(judged[0])[1:]:
+            values = [one[key] for one in judged if one[key] is not None]
+            found[f"{name} {key}".strip()] = float(np.mean(values)) if values else 0.0
+        found |= {f"{name} at {one['answers']}": one[""] for one in judged if one["answers"] % 50 == 0}
+    return found
 
 
 def trust(adaptation: Adaptation, told: Prediction, rest: np.ndarray, right: np.ndarray) -> dict[str, float | None]:

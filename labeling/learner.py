@@ -25,7 +25,7 @@ from metalearning import (
     predict,
     rules,
 )
-from metalearning.adapt import Adaptation, adapt
+from metalearning.adapt import Adaptation, adapt, choosing_due
 from metalearning.checkpoint import load
 from metalearning.experts import silent_labels
 from metalearning.gate import Gate
@@ -42,7 +42,7 @@ FEWEST_HELD_OUT = 5  # answers of a label below which a share of them says nothi
 MOST_CONFUSIONS = 50
 FOLDS = 5  # of a comparison: each answer is judged by a model that learned from four fifths of the others
 TUNING = "tuning"  # beside the voices' names, of what the last adaptation was made
-REMEMBERED = 4  # pools and adaptations kept in a worker's memory
+REMEMBERED = 4  # projects whose pools and adaptations are kept in a worker's memory
 ALL_MARGIN = evaluation.Mix(margin=1.0, typical=0.0, random=0.0, doubt=0.0)
 
 
@@ -144,13 +144,14 @@ def learn(lesson: Lesson) -> Learned:
     heard = _heard(lesson, pool)
     adaptation = _adapted(lesson, pool, seen, apart, heard, generator)
     prediction = predict.predict(adaptation, seen.pool)
+    asking = prediction if apart is None else _asking(lesson, pool, heard, adaptation, generator)
     told = _humbled(adaptation, prediction)
     return Learned(
         column=told.label_id,
         confidence=told.confidence,
         runner_up=told.runner_up,
         margin=told.margin,
-        ranking=_ranking(lesson, pool, seen.pool, adaptation, prediction, generator),
+        ranking=_ranking(lesson, pool, asking, adaptation, seen.pool, prediction, generator),
         facts=_facts(lesson, pool, adaptation, heard),
         estimates=_estimates(lesson, adaptation, prediction),
         held_out=_held_out(adaptation),
@@ -246,15 +247,18 @@ def _adapted(
     apart: Views | None,
     heard: rules.RuleModel | None,
     generator: np.random.Generator,
+    *,
+    hurried: bool = False,
 ) -> Adaptation:
     if lesson.learner == "lr":
         return baselines.logistic_regression(pool, lesson.rows, lesson.columns, lesson.label_count)
-    warm = _warm.get(lesson.key)
+    key = lesson.key if apart is None else (*lesson.key, TUNING)
+    warm = _warm.get(key, _warm.get(lesson.key))
     if warm is not None and (warm.label_count > lesson.label_count or len(warm.answers) > len(lesson.rows)):
         warm = None
     spoken: dict[str, Any] = {rules.NAME: lesson.rules.key if lesson.rules is not None else ()}
-    spoken[TUNING] = 0 if lesson.tuned is None else lesson.tuned.number
-    before = _spoken.get(lesson.key, {})
+    spoken[TUNING] = 0 if apart is None or lesson.tuned is None else lesson.tuned.number
+    before = _spoken.get(key, {})
     if warm is not None:
         # Other rules are another voice: how loud it may be is chosen anew. On vectors tuned anew all is.
         same = tuple(voice for voice in warm.voices if before.get(voice.name) == spoken.get(voice.name))
@@ -271,10 +275,30 @@ def _adapted(
         warm=warm,
         voices=(*_inherited(lesson, pool), *([] if heard is None else [heard.voice()])),
         views=apart,
+        hurried=hurried,
     )
-    _remember(_warm, lesson.key, adaptation)
-    _remember(_spoken, lesson.key, spoken)
+    _remember(_warm, key, adaptation, 2 * REMEMBERED)  # what asks and what tells
+    _remember(_spoken, key, spoken, 2 * REMEMBERED)
     return adaptation
+
+
+def _asking(
+    lesson: Lesson,
+    pool: Pool,
+    heard: rules.RuleModel | None,
+    told: Adaptation,
+    generator: np.random.Generator,
+) -> predict.Prediction:
+    """What the recipe says without the tuned encoder, to be asked by; `told` is the adaptation with it.
+
+    A tuned encoder is sure of corners that nobody asked about yet: its small margins lie where it was told already.
+    Held-out answers are looked at only when weights are to be chosen, and not in a round that has just chosen others.
+    """
+    published, _ = _seen(replace(lesson, tuned=None), pool)
+    before, count = _warm.get(lesson.key), len(lesson.rows)
+    chose = told.smoothing_chosen_at == count
+    hurried = chose or (before is not None and not choosing_due(before, count))
+    return predict.predict(_adapted(lesson, pool, published, None, heard, generator, hurried=hurried), pool)
 
 
 def _inherited(lesson: Lesson, pool: Pool) -> list[Voice]:
@@ -364,12 +388,13 @@ def _likeliest(
 def _ranking(
     lesson: Lesson,
     pool: Pool,
-    seen: Pool,
+    asking: predict.Prediction,
     adaptation: Adaptation,
+    seen: Pool,
     prediction: predict.Prediction,
     generator: np.random.Generator,
 ) -> list[dict[str, Any]]:
-    """What to ask next. Which items are alike their published vectors tell: tuned ones draw a label's together."""
+    """What to ask next, by what `asking` says of the published pool; how likely its labels are, by the prediction."""
     available = lesson.open_rows[lesson.open_rows < len(pool)]
     if not len(available):
         return []
@@ -382,7 +407,7 @@ def _ranking(
 
     def ranked(by: Any, count: int) -> list[acquisition.Ask]:
         answered = np.unique(lesson.rows)
-        return acquisition.rank(pool, prediction, available, count, strategy=by, answered=answered, generator=generator)
+        return acquisition.rank(pool, asking, available, count, strategy=by, answered=answered, generator=generator)
 
     asks = _mixed(ranked, strategy, elsewhere, generator)
     rows = np.array([ask.row for ask in asks], dtype=np.intp)
@@ -504,8 +529,10 @@ def _share(correct: int, answers: int) -> dict[str, float]:
     return {name: round(getattr(share, name), 4) for name in ("estimate", "low", "high")}
 
 
-def _remember(kept: OrderedDict[tuple[Any, ...], Any], key: tuple[Any, ...], value: Any) -> None:
+def _remember(
+    kept: OrderedDict[tuple[Any, ...], Any], key: tuple[Any, ...], value: Any, most: int = REMEMBERED
+) -> None:
     kept[key] = value
     kept.move_to_end(key)
-    while len(kept) > REMEMBERED:
+    while len(kept) > most:
         kept.popitem(last=False)

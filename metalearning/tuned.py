@@ -30,8 +30,10 @@ GUESSES = (2, 10)
 """...and at least and at most."""
 ANSWERS_A_STEP = 5
 """More answers bear more steps..."""
-STEPS = (10, 40)
-"""...at least and at most: few answers that were asked for being hard lead astray if they are followed far."""
+STEPS = (10, 20)
+"""...at least and at most where they were asked for being hard: followed far, such answers lead astray..."""
+MOST_STEPS = 40
+"""...and at most where they stand for the pool."""
 
 
 def name_vectors(
@@ -101,12 +103,19 @@ def learn(
     These are items whose labels the recipe is sure of (self-training, Yarowsky 1995).
     """
     label_ids = lesson.label_ids[which]
-    places, guessed = sure(*published(ground, which, label_ids, generator), generator)
+    frozen, told = published(ground, which, label_ids, generator)
+    places, guessed = sure(frozen, told, generator)
     states = [ground.states[place] for place in (*which, *places)]
-    steps = int(np.clip(len(which) // ANSWERS_A_STEP, *STEPS))
-    config = replace(lesson.config, steps=steps)
+    config = replace(lesson.config, steps=steps_after(frozen))
     both = Lesson(states, np.concatenate([label_ids, guessed]), lesson.names, config)
     return tune(network, start, both, generator)
+
+
+def steps_after(frozen: Adaptation) -> int:
+    """How many steps to learn for: the more, the more answers there are and the better they stand for the pool."""
+    worth = frozen.evidence.size if frozen.evidence is not None else 0.0
+    asked = np.clip(len(frozen.answers) // ANSWERS_A_STEP, *STEPS)
+    return int(max(asked, min(worth // ANSWERS_A_STEP, MOST_STEPS)))
 
 
 def published(

@@ -328,6 +328,19 @@ def test_a_round_looks_through_the_stored_arrays(project: Project, anna: User, m
         assert (links != neighbour_graph(x, NEIGHBOURS, np.random.default_rng(0))).nnz == 0
 
 
+def test_what_is_asked_next_the_published_vectors_say(project: Project, anna: User) -> None:
+    answer(project, anna, range(24))
+    plain = adapting.adapt(project=project)
+    assert tuning.tune(project=project) is not None
+    tuned = adapting.adapt(project=project)
+    assert plain is not None
+    assert tuned is not None
+    asked = [{one["row"] for one in pool.read_ranking(project.pk, made.number)[:10]} for made in (plain, tuned)]
+    assert len(asked[0] & asked[1]) >= 8
+    told_of = [np.array(pool.read_predictions(project.pk, made.number).confidence) for made in (plain, tuned)]
+    assert not np.allclose(told_of[0], told_of[1], atol=0.01)
+
+
 def test_names_that_are_hidden_are_not_learned_from(project: Project, anna: User, toy: Toy) -> None:
     answer(project, anna, range(24))
     made = tuning.tune(project=project, with_names=False)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from metalearning.adapt import adapt
+from metalearning.adapt import Adaptation, adapt, choosing_due
 from metalearning.graph import neighbour_graph
 from metalearning.pool import Pool
 from metalearning.predict import predict
@@ -94,3 +94,25 @@ def test_views_that_are_all_the_pool_itself_judge_as_without_them() -> None:
     assert plain.held_out is not None
     gap = apart.held_out.logits.argmax(axis=1) == plain.held_out.logits.argmax(axis=1)
     assert gap.mean() > 0.9
+
+
+def test_a_hurried_adaptation_keeps_what_was_chosen_and_holds_nothing_out() -> None:
+    x, rng = noise(4), np.random.default_rng(5)
+    x[:, :LABELS] += np.eye(LABELS)[np.arange(ITEMS) % LABELS]
+    whole = seen(unit(x))
+    order = rng.permutation(ITEMS)
+
+    def after(count: int, warm: Adaptation | None = None, *, hurried: bool = False) -> Adaptation:
+        rows, rng = order[:count], np.random.default_rng(count)
+        return adapt(whole.pool, whole.names, rows, rows % LABELS, LABELS, generator=rng, warm=warm, hurried=hurried)
+
+    before = after(60)
+    soon, plain, cold = after(70, before, hurried=True), after(70, before), after(60, hurried=True)
+    assert soon.held_out is None
+    assert soon.calibration == before.calibration
+    assert (soon.smoothing, soon.leaning) == (before.smoothing, before.leaning)
+    assert soon.smoothing_chosen_at == 60
+    assert np.allclose(soon.head.on_centred, plain.head.on_centred)
+    assert [choosing_due(soon, count) for count in (60, 109, 110)] == [False, False, True]
+    assert (cold.held_out, cold.smoothing, cold.leaning) == (None, cold.config.smoothing, 0.0)
+    assert choosing_due(cold, 60)
