@@ -310,9 +310,9 @@ def _auditors(told: Mapping[str, Any]) -> str:
 
 
 def _agreement(project: Project) -> list[Block]:
-    if project.overlap == 1:
-        return ["Not measured: each item was asked of one person."]
     told = annotators.together(project)
+    if not told["items"] and project.overlap == 1:
+        return ["Not measured: each item was asked of one person."]
     if not told["items"]:
         return ["Not measured: no item has answers of several people yet."]
     rows = [
@@ -326,8 +326,12 @@ def _agreement(project: Project) -> list[Block]:
     how = {Project.Consensus.SKILL: "weighed by how well each person answers (Dawid-Skene)",
            Project.Consensus.MAJORITY: "by majority"}[Project.Consensus(project.consensus)]  # fmt: skip
     return [
-        f"{told['people']:,} people gave answers; {told['items']:,} items were answered by several. Their answers "
-        f"became one label {how}, unless a reviewer decided.",
+        f"{told['people']:,} people gave answers; {told['items']:,} items were answered by several. "
+        + (
+            f"Their answers became one label {how}, unless a reviewer decided."
+            if project.overlap > 1
+            else "Each item was asked of one person; of several answers the last is the label."
+        ),
         Table(("measure", "value", "95 % interval"), rows),
     ]
 

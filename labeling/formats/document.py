@@ -16,6 +16,7 @@ MARKS = re.compile(r"([\\`*_\[\]<>|~&$])")
 LINE_MARKS = re.compile(r"^(\s*\d+)([.)])(?=\s|$)|^(\s*)([#=+-])", re.MULTILINE)
 # Nothing is fetched and nothing runs, whatever got in; as a header this would not travel with the file.
 POLICY = "default-src 'none'; style-src 'unsafe-inline'"
+SHORT = 12  # rows of a table that is printed on one page
 STYLE = """
 :root { color-scheme: light dark; --paper: #fbfaf8; --sunken: #f3f1ed; --line: #cfc9bf; --ink: #1d1b18;
   --soft: #57534c; --accent: #2f5bd7 }
@@ -40,8 +41,12 @@ code, pre { font: .9em/1.5 ui-monospace, "SF Mono", "Cascadia Mono", "DejaVu San
 pre, blockquote { background: var(--sunken); border-radius: 6px; padding: .75rem 1rem; white-space: pre-wrap }
 @media print {
   :root { --paper: #fff; --sunken: #f3f1ed; --line: #bbb; --ink: #000; --soft: #333; color-scheme: light }
-  body { max-width: none; padding: 0; font-size: 10.5pt }
-  h2 { break-after: avoid } tr, blockquote { break-inside: avoid } .scroll { overflow: visible }
+  @page { margin: 18mm 16mm }
+  body { max-width: none; padding: 0; font-size: 10pt }
+  h2 { margin-top: 1.5rem } th, td { padding-block: .25rem } .scroll { overflow: visible }
+  h1, h2, h2 + p { break-after: avoid }
+  p, li, tr, blockquote, pre, .short { break-inside: avoid } pre { break-before: avoid }
+  thead { display: table-header-group }
 }
 """.strip()
 
@@ -145,7 +150,8 @@ def _literal(text: str) -> str:
 def _html(block: Block, about: str) -> Iterator[str]:
     if isinstance(block, Table):
         # Focusable, for a table wider than the screen must scroll by keyboard too.
-        yield f'<div class="scroll" tabindex="0" role="region" aria-label="{_text(about)}"><table>'
+        kept = " short" if len(block.rows) <= SHORT else ""
+        yield f'<div class="scroll{kept}" tabindex="0" role="region" aria-label="{_text(about)}"><table>'
         heads = "".join(f'<th scope="col">{_text(one)}</th>' for one in block.head)
         yield f"<thead><tr>{heads}</tr></thead><tbody>" if any(block.head) else "<tbody>"
         for row in block.rows:

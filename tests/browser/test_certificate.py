@@ -152,6 +152,12 @@ def look_at_the_card(
         expect(page.locator("body")).to_contain_text("240 rows belong to the set")
         assert serious(page) == []
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        # Printed it is dark on white whatever the theme, and no table is cut at the edge of an A4 page.
+        page.emulate_media(media="print")
+        page.set_viewport_size({"width": 670, "height": 980})
+        assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+        cut = "[...document.querySelectorAll('.scroll')].some(one => one.scrollWidth > one.clientWidth)"
+        assert not page.evaluate(cut)
 
 
 def look_at_the_page(

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
 import pytest
-from playwright.sync_api import BrowserContext, Page, expect
+from playwright.sync_api import BrowserContext, Locator, Page, expect
 
 from tests.browser.site import Site
 
@@ -109,3 +110,60 @@ def test_accessible_wide_and_narrow(
         expect(page.locator("#curve canvas")).to_be_visible()
         assert serious(page) == []
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+def on_one_line(card: Locator) -> bool:
+    """Whether the card's figure and its unit stand on one line."""
+    return bool(
+        card.locator(".big").evaluate("one => one.offsetHeight < 1.9 * parseFloat(getComputedStyle(one).fontSize)")
+    )
+
+
+FORESEEN = """
+from labeling.models import Project
+from tests.api.test_outlook import learned
+project = learned(end=%r)
+Project.objects.filter(pk=project.pk).update(goal_accuracy=%r)
+result = {"project": project.pk, "cookie": cookie("owner")}
+"""
+
+
+def test_the_forecast_says_how_many_answers_the_goal_may_need(
+    running_site: Site, open_as: Callable[..., BrowserContext], serious: Callable[[Page], list[str]]
+) -> None:
+    made = running_site.run(FORESEEN % (0.99, 0.93))
+    for narrow in (False, True):
+        page = open_as(made["cookie"], narrow=narrow, dark=narrow).new_page()
+        page.goto(f"/projects/{made['project']}/")
+        goal = page.get_by_role("region", name="Your goal of 93%")
+        told = re.fullmatch(r"≈ (\d+) answers", goal.locator(".big").inner_text())
+        assert told
+        low, high = re.findall(r"(\d+) to (\d+) more with 95% confidence", goal.inner_text())[0]
+        assert int(low) <= int(told[1]) <= int(high)
+        assert on_one_line(goal)
+        expect(page.locator(".stopping")).to_have_count(0)
+        assert serious(page) == []
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+def test_a_goal_out_of_reach_says_why_nothing_is_foretold_and_that_more_hardly_pay(
+    running_site: Site, open_as: Callable[..., BrowserContext], serious: Callable[[Page], list[str]]
+) -> None:
+    made = running_site.run(
+        """
+from labeling.models import Project
+from tests import factories
+from tests.api.test_outlook import learned
+project = learned(rounds=40, end=0.9, scale=30.0)
+Project.objects.filter(pk=project.pk).update(goal_accuracy=0.97)
+result = {"project": project.pk, "cookie": cookie("owner")}
+"""
+    )
+    page = open_as(made["cookie"]).new_page()
+    page.goto(f"/projects/{made['project']}/")
+    goal = page.get_by_role("region", name="Your goal of 97%")
+    expect(goal.locator(".big")).to_contain_text("points to go")
+    assert on_one_line(goal)
+    expect(goal).to_contain_text("How many answers are missing cannot be told")
+    expect(page.locator(".stopping")).to_contain_text("hardly pay")
+    assert serious(page) == []
