@@ -61,7 +61,7 @@ class Project(models.Model):
     gold_threshold = models.FloatField(default=0.8)  # accuracy on gold items below which an annotator is warned of
     gold_pause = models.BooleanField(default=False)  # and paused, where the whole interval lies below it
     training_items = models.PositiveSmallIntegerField(default=0)  # gold items that newcomers begin with, with feedback
-    tunes = models.BooleanField(default=False, db_default=False)  # whether the encoder learns from the answers
+    tunes = models.BooleanField(default=True, db_default=True)  # whether the encoder learns from the answers
     blind_share = models.FloatField(default=0.0)  # of questions taken from Ask while there are any, in [0, 1)
     encoder = models.CharField(max_length=200, blank=True)  # chosen at the first embedding unless set before
     encoder_fixed = models.BooleanField(default=False)  # somebody named it: no comparison changes it

@@ -88,7 +88,7 @@ def test_change_settings(staff: APIClient) -> None:
         "goal_accuracy": 0.9,
         "lease_seconds": 60,
         "random_share": 0.2,
-        "tunes": True,
+        "tunes": False,
     }
     changed = staff.patch(address, settings, format="json").json()
     assert {name: changed[name] for name in settings} == settings

@@ -41,12 +41,15 @@ def test_save_the_general_settings(owner: Client, base: str, project: Project) -
 
 
 def test_save_how_it_is_worked_on(owner: Client, base: str, project: Project) -> None:
-    form = {"do": "work", "goal": "92.5", "minutes": "2.5", "random": "20", "encoder": "multilingual", "tunes": "on"}
-    assert not project.tunes, "on request alone"
+    form = {"do": "work", "goal": "92.5", "minutes": "2.5", "random": "20", "encoder": "multilingual"}
+    assert project.tunes, "from the start"
     assert owner.post(f"{base}/settings", form).status_code == 302
     project.refresh_from_db()
     assert (project.show_suggestions, project.goal_accuracy, project.lease_seconds) == (False, 0.925, 150)
     assert (project.random_share, project.encoder) == (0.2, "multilingual")
+    assert not project.tunes
+    owner.post(f"{base}/settings", form | {"tunes": "on"})
+    project.refresh_from_db()
     assert project.tunes
     shown = _text(owner.get(f"{base}/settings"))
     assert 'value="92.5"' in shown
