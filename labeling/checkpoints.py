@@ -11,6 +11,7 @@ from typing import Any
 
 from django.db.models import Count, F, Q
 from django.utils import timezone
+from django.utils.translation import gettext as _
 from safetensors import safe_open
 
 import metalearning
@@ -39,8 +40,19 @@ def fitting(project: Project) -> Checkpoint | None:
     checkpoint = of(project)
     if checkpoint is None or not checkpoint.path or not blobs.exists(checkpoint.path):
         return None
-    fits = of_this_recipe(checkpoint) and project.encoder in checkpoint.config.get("serves", [])
-    return checkpoint if fits else None
+    return None if obstacle(checkpoint, project) else checkpoint
+
+
+def obstacle(checkpoint: Checkpoint, project: Project | None = None) -> str:
+    """Why it cannot be used, in the reader's language: anywhere, or in the project if one is given; "" if it can."""
+    told = {"name": checkpoint}
+    if not checkpoint.path:
+        return ""
+    if not of_this_recipe(checkpoint):
+        return _("“%(name)s” was trained for another version of the recipe.") % told
+    if project is not None and project.encoder and project.encoder not in checkpoint.config.get("serves", []):
+        return _("“%(name)s” was not trained for the encoder of this project.") % told
+    return ""
 
 
 def of_this_recipe(checkpoint: Checkpoint | None) -> bool:

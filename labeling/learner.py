@@ -457,6 +457,9 @@ def _facts(lesson: Lesson, pool: Pool, adaptation: Adaptation, heard: rules.Rule
         "voices": {voice.name: voice.weight for voice in adaptation.voices},
         "mix": {name: round(share, 4) for name, share in asdict(lesson.mix).items()},
     }
+    if lesson.checkpoint is not None and lesson.learner == "recipe":
+        facts["learned"] = round(adaptation.learned, 4)
+        facts["refuted"] = not adaptation.learned and _gate(lesson.checkpoint).share(adaptation.features) > 0
     if heard is not None:
         own = rules.novelty(heard.votes)
         facts["rules"] = [

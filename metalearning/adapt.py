@@ -12,7 +12,7 @@ from jaxtyping import Float
 from metalearning import calibration, crossval
 from metalearning import gate as gates
 from metalearning.experts import Answers, Experts, Head, fit_experts, silent_labels, weigh
-from metalearning.gate import FEATURES, Features, Gate, Trust, features, mean_margin
+from metalearning.gate import FEATURES, Features, Gate, Trust, features, margins
 from metalearning.graph import votes
 from metalearning.heads import centred, name_vectors, names_to_text
 from metalearning.pool import Pool
@@ -60,8 +60,10 @@ class Adaptation:
     head: Head
     features: Features
     trust: Trust
-    """As the head was weighed: the gate's, leaning on the proximal head by `leaning`."""
+    """As the head was weighed: the fixed weights, leaning on the proximal head by `learned` and by `leaning`."""
     leaning: float
+    learned: float
+    """The share that the trained gate gave the proximal head; 0 without one, or where held-out answers refute it."""
     smoothing: float
     smoothing_chosen_at: int
     """Answers when `smoothing`, `leaning` and the voices' weights were chosen; 0 if they are still the defaults."""
@@ -120,9 +122,11 @@ def adapt(
     vectors = _centred_names(pool, names, label_count, config)
     x = pool.vectors(answers.rows)
     judged = _judge(pool, answers, vectors) if views is None else _judge_published(views, answers, config)
-    given = gate.trust(judged)
+    fixed, learned = gates.fixed(judged), gate.share(judged)
+    if hurried and warm is not None and warm.held_out is not None and not warm.learned:
+        learned = 0.0  # refuted, and only a round that looks at held-out answers may say otherwise
     leaning = 0.0 if warm is None else warm.leaning
-    trust = gates.leaning(given, leaning)
+    trust = gates.leaning(fixed, gates.together(leaning, learned))
     experts = fit_experts(
         x,
         answers,
@@ -143,6 +147,7 @@ def adapt(
         features=judged,
         trust=trust,
         leaning=leaning,
+        learned=learned,
         smoothing=config.smoothing if warm is None else warm.smoothing,
         smoothing_chosen_at=_chosen_at(warm, voices, len(answers)),
         calibration=calibration.Calibration(
@@ -155,7 +160,7 @@ def adapt(
     )
     if hurried:
         return adaptation if warm is None else replace(adaptation, calibration=warm.calibration)
-    return _learn_from_held_out(pool, adaptation, given, generator, views)
+    return _learn_from_held_out(pool, adaptation, fixed, generator, views)
 
 
 def choosing_due(adaptation: Adaptation, count: int) -> bool:
@@ -165,9 +170,9 @@ def choosing_due(adaptation: Adaptation, count: int) -> bool:
 
 
 def _learn_from_held_out(
-    pool: Pool, adaptation: Adaptation, given: Trust, generator: np.random.Generator, views: Views | None
+    pool: Pool, adaptation: Adaptation, fixed: Trust, generator: np.random.Generator, views: Views | None
 ) -> Adaptation:
-    """Choose weights and calibrate, on answers that the judged models had not seen; `given` is what the gate trusts."""
+    """Choose weights and calibrate, on answers that the judged models had not seen."""
     config, count = adaptation.config, len(adaptation.answers)
     if len(np.unique(adaptation.answers.rows)) < config.choose_from or adaptation.label_count < 2:
         return adaptation
@@ -177,10 +182,11 @@ def _learn_from_held_out(
     best = crossval.held_out(
         _seen(pool, adaptation, views, with_graph=usable),
         adaptation.answers,
-        crossval.Way(given, adaptation.voices, iterations=config.fold_iterations, strength=config.strength),
+        crossval.Way(fixed, adaptation.voices, iterations=config.fold_iterations, strength=config.strength),
         smoothing,
         choices=(config.smoothing_choices if usable else ((0.0, 0.0),)) if due else ((smoothing, 0.0),),
         leanings=config.leaning_choices if due else ((adaptation.leaning, 0.0),),
+        learned=adaptation.learned,
         choose_voices=due,
         deal=partial(crossval.dealt, folds=config.folds) if views is None else views.deal,
         generator=generator,
@@ -189,12 +195,13 @@ def _learn_from_held_out(
         best, int(silent_labels(adaptation.answers, adaptation.names).sum()), has_names=bool(adaptation.names.any())
     )
     prior = adaptation.calibration.temperature * calibration.loudness(best.smoothing)
-    trust = gates.leaning(given, best.leaning)
+    trust = gates.leaning(fixed, gates.together(best.leaning, best.learned))
     return replace(
         adaptation,
         head=weigh(adaptation.experts, trust, silent_labels(adaptation.answers, adaptation.names)),
         trust=trust,
         leaning=best.leaning,
+        learned=best.learned,
         smoothing=best.smoothing if usable else adaptation.smoothing,
         smoothing_chosen_at=count if due else adaptation.smoothing_chosen_at,
         voices=best.voices,
@@ -280,9 +287,9 @@ def _judge_published(views: Views, answers: Answers, config: Config) -> Features
 def _judge(pool: Pool, answers: Answers, names: Float[np.ndarray, "labels dim"]) -> Features:
     if not len(names):
         return np.zeros(len(FEATURES), dtype=np.float32)
-    margin = mean_margin(pool.sample_centred @ names.T) if names.any() else 0.0
+    found = margins(pool.sample_centred @ names.T) if names.any() else np.zeros(len(pool.sample_centred), np.float32)
     z = centred(pool.vectors(answers.rows), pool.mean)
-    return features(z, answers.label_ids, answers.weights, names, margin)
+    return features(z, answers.label_ids, answers.weights, names, found)
 
 
 def _grown(warm: Adaptation | None, label_count: int, pool: Pool) -> Experts | None:

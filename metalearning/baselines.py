@@ -54,6 +54,7 @@ def logistic_regression(
         features=np.zeros(len(FEATURES), dtype=np.float32),
         trust=trust,
         leaning=0.0,
+        learned=0.0,
         smoothing=0.0,
         smoothing_chosen_at=0,
         calibration=Calibration(1.0),

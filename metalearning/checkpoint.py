@@ -18,7 +18,7 @@ from metalearning.networks import Params
 
 FORMAT = "metalearning/1"
 SHIPPED = Path(__file__).parent / "checkpoints"
-"""Where checkpoints that come with the package lie; none does so far (docs/results.md tells why)."""
+"""Where checkpoints that come with the package lie, each with its model card."""
 
 
 class CheckpointUnreadable(ValueError):

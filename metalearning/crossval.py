@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from math import comb
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -11,7 +12,7 @@ from scipy.sparse import csr_matrix
 
 from metalearning.calibration import represent
 from metalearning.experts import Answers, fit_experts, silent_labels, weigh
-from metalearning.gate import Trust, leaning
+from metalearning.gate import Trust, leaning, together
 from metalearning.graph import smooth, votes
 from metalearning.pool import Pool
 from metalearning.vectors import Rows, softmax
@@ -21,6 +22,8 @@ WHOLE_POOL = 4000
 """Items up to which labels flow through the whole pool while cross-validating; beyond it only next to the answers."""
 BACKGROUND = 300
 """Unanswered items that stand for a larger pool: enough to place its fifths by confidence to within three points."""
+REFUTED = 0.025
+"""How often chance alone may refute what was learned and does no harm."""
 
 
 Choices = tuple[tuple[float, float], ...]
@@ -39,6 +42,8 @@ class HeldOut:
     smoothing: float
     leaning: float
     """The share of the other experts' trust that the proximal head was given."""
+    learned: float
+    """The share that a trained gate gave it beside that; 0 without one, or where the answers refute it."""
     voices: tuple[Voice, ...]
     """With the weights at which the logits were taken."""
     foreseeable: Bool[np.ndarray, " rows"]
@@ -74,6 +79,7 @@ def held_out(
     choices: Choices,
     *,
     leanings: Choices,
+    learned: float,
     choose_voices: bool,
     deal: Deal,
     generator: np.random.Generator,
@@ -83,11 +89,12 @@ def held_out(
     `seen` is one pool for all folds, or one for each; `deal` says into which fold each answer falls.
 
     `choices` are weights of the neighbours; with one nothing is chosen. How far to lean on the proximal head
-    (`leanings`) and then the voices' weights are chosen before, one after the other, at `smoothing`. Heads are fitted
+    (`leanings`) and then the voices' weights are chosen before, one after the other, at `smoothing`. All of that is
+    chosen as if nothing were learned; then `learned` is leant on too, unless the answers refute it. Heads are fitted
     afresh without the fold (no warm start: that would leak the answers), labels flow only from answers outside the
     fold, and of the items in it each voice says what it would without their answers.
     """
-    parts = _parts(seen, answers, way, tuple(share for share, _ in leanings), deal, generator)
+    parts = _parts(seen, answers, way, tuple(share for share, _ in leanings), learned, deal, generator)
     parts = _with_best_leaning(parts, answers, way.voices, leanings, smoothing)
     voices = way.voices
     if choose_voices:
@@ -95,15 +102,39 @@ def held_out(
             voices = _with_best_weight(parts, answers, voices, number, smoothing)
     tried = [_said(parts, answers, voices, weight) for weight, _ in choices]
     best = int(np.argmax([_log_likelihood(tried[j], answers) + choices[j][1] for j in range(len(choices))]))
+    found, logits, smoothing = parts, tried[best], choices[best][0]
+    if learned:
+        leant = replace(parts, leaning=together(parts.leaning, learned))
+        said = _said(leant, answers, voices, smoothing)
+        if refuted(_right(said, answers), _right(logits, answers)):
+            learned = 0.0
+        else:
+            found, logits = leant, said
     return HeldOut(
         answers,
-        tried[best],
-        choices[best][0],
+        logits,
+        smoothing,
         parts.leaning,
+        learned,
         voices,
         parts.foreseeable,
-        _background(parts, answers, voices, choices[best][0]),
+        _background(found, answers, voices, smoothing),
     )
+
+
+def refuted(right: Bool[np.ndarray, " rows"], plainly: Bool[np.ndarray, " rows"]) -> bool:
+    """Whether answers show that something learned does harm: by a one-sided exact sign test (McNemar 1947).
+
+    Not by likelihood: a model of three in four answers misses what the whole one gains, and calls every gain a loss.
+    """
+    lost, won = int((plainly & ~right).sum()), int((right & ~plainly).sum())
+    chance = sum(comb(lost + won, k) for k in range(lost, lost + won + 1)) / 2 ** (lost + won)
+    return lost > won and chance <= REFUTED
+
+
+def _right(logits: Float[np.ndarray, "rows labels"], answers: Answers) -> Bool[np.ndarray, " rows"]:
+    suggested = logits.argmax(axis=1)
+    return np.asarray(suggested == answers.label_ids, dtype=bool)
 
 
 @dataclass(frozen=True)
@@ -134,9 +165,11 @@ def _parts(
     answers: Answers,
     way: Way,
     leanings: tuple[float, ...],
+    learned: float,
     deal: Deal,
     generator: np.random.Generator,
 ) -> _Parts:
+    shares = {*leanings, *(together(share, learned) for share in leanings)}
     sample = _sample(seen[0].pool, generator)
     nearby = [_nearby(one.pool, answers.rows, sample) for one in seen]
     foreseeable = np.zeros(len(answers), dtype=bool)
@@ -150,7 +183,7 @@ def _parts(
         foreseeable[inside] = ~silent_labels(known, names)[answers.label_ids[inside]]
         clamped = votes(near.place(known.rows), known.label_ids, known.weights, len(names))
         said = _unseen(heard[place], way.voices, near.place(answers.rows[inside]), inside)
-        fitted.append(_Fold(near, inside, _heads(seen[place], known, way, leanings, near.x), said, *clamped))
+        fitted.append(_Fold(near, inside, _heads(seen[place], known, way, shares, near.x), said, *clamped))
     return _Parts(fitted, foreseeable, leanings[0])
 
 
@@ -289,9 +322,9 @@ def dealt(rows: Rows, generator: np.random.Generator, folds: int) -> Rows:
 
 
 def _heads(
-    seen: Seen, known: Answers, way: Way, leanings: tuple[float, ...], x: Float[np.ndarray, "items dim"]
+    seen: Seen, known: Answers, way: Way, shares: set[float], x: Float[np.ndarray, "items dim"]
 ) -> dict[float, Float[np.ndarray, "items labels"]]:
-    """What a model of the known answers says of `x`, for each leaning."""
+    """What a model of the known answers says of `x`, for each share to lean by."""
     experts = fit_experts(
         seen.pool.vectors(known.rows),
         known,
@@ -303,7 +336,7 @@ def _heads(
         crowd=seen.pool.crowd,
     )
     silent = silent_labels(known, seen.names)
-    return {share: weigh(experts, leaning(way.trust, share), silent).logits(x) for share in leanings}
+    return {share: weigh(experts, leaning(way.trust, share), silent).logits(x) for share in shares}
 
 
 def _log_likelihood(logits: Float[np.ndarray, "rows labels"], answers: Answers) -> float:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
+from scipy.special import expit
 
 from metalearning.heads import label_sums
 from metalearning.vectors import Rows, unit
@@ -23,9 +24,11 @@ FEATURES = (
     "names' accuracy less prototypes' accuracy",
     "answers / 200, at most 2",
     "share of labels with a name",
+    "10 * (mean rank in the pool, by the names' margin, of the answered items - 1/2)",
+    "the same in standard errors of as many random items, from -4 to 0",
 )
 PROXIMAL = EXPERTS.index("proximal regression")
-Features = Float[np.ndarray, " 10"]
+Features = Float[np.ndarray, " 12"]
 Trust = Float[np.ndarray, " 4"]
 """How much each of `EXPERTS` counts, >= 0: the factor on its log-probabilities."""
 
@@ -33,14 +36,17 @@ UNTRAINED = np.array([0.18, 0.31, 0.0, 0.57], dtype=np.float32)
 UNTRAINED_NAMELESS = np.array([0.0, 0.31, 0.0, 0.75], dtype=np.float32)
 
 
-RECIPE = 5
+RECIPE = 6
 """Raised whenever experts, features or what a gate decides change: it is of no use to others than its own."""
-HEARD = (0, 1, 3)
-"""The experts whose weights a gate may change: those that the recipe trusts at all. Others need not be fitted."""
-READ = (0, 2, 3, 4, 5, 6, 7, 9)
-"""The features that a gate reads: shares and margins, which mean the same in a project of another kind or size."""
-REACH = 0.5
-"""How far a gate may move the logarithm of a weight before all are scaled back to the same sum."""
+COUNT, NAMED, RANK, SCORE = 8, 9, 10, 11
+"""Where some of `FEATURES` lie."""
+READ = (RANK, SCORE)
+"""The features that a gate reads: whether the answered items are like the pool's, or were asked because they are hard.
+Shares of right answers were tried too; of few answers they are noise."""
+MOST = 0.8
+"""The largest share that a gate may give the proximal head."""
+HALF = 20.0
+"""Answers at which half of that is allowed: before the first one every project begins with the fixed weights."""
 
 
 def leaning(trust: Trust, share: float) -> Trust:
@@ -50,41 +56,47 @@ def leaning(trust: Trust, share: float) -> Trust:
     return leant
 
 
+def together(one: float, other: float) -> float:
+    """The share that leaning by one and then by the other comes to."""
+    return 1 - (1 - one) * (1 - other)
+
+
+def fixed(features: Features) -> Trust:
+    """The weights that every project begins with. Without any name the first expert has nothing to say."""
+    return UNTRAINED if features[NAMED] > 0 else UNTRAINED_NAMELESS
+
+
 @dataclass(frozen=True)
 class Network:
-    """Features -> factors on the fixed weights of `HEARD`.
+    """Features -> the share of the trust to give to the proximal head, in [0, `MOST`].
 
-    factor = exp(REACH tanh(W f + b)): with W = b = 0 the recipe is what it is untrained, and no project, however unlike
-    those it was trained on, can be led further away than `REACH`. Several networks lie behind one another; the mean of
-    their logarithms counts.
+    share = MOST * n / (n + HALF) * sigmoid(w.f + b) after n answers. The sum of the weights stays, and with it how sure
+    the recipe is and what its constants were found with. Several members are averaged.
     """
 
-    weight: Float[np.ndarray, "members 3 8"]
-    bias: Float[np.ndarray, "members 3"]
+    weight: Float[np.ndarray, "members 2"]
+    bias: Float[np.ndarray, " members"]
 
-    def __call__(self, features: Features) -> Float[np.ndarray, " 3"]:
-        moved = np.tanh(self.weight @ features[list(READ)] + self.bias).mean(axis=0)
-        return np.exp(np.float32(REACH) * moved).astype(np.float32)
+    def __call__(self, features: Features) -> float:
+        chosen = expit(self.weight @ features[list(READ)] + self.bias)
+        return most(features) * float(chosen.mean())
+
+
+def most(features: Features) -> float:
+    """The largest share a gate may give after so many answers: it grows with the evidence for what it goes by."""
+    answers = 200 * float(features[COUNT])
+    return MOST * answers / (answers + HALF)
 
 
 @dataclass(frozen=True)
 class Gate:
-    """Decides the weights of the four experts; untrained (`Gate()`) they are fixed numbers."""
+    """Decides how far to lean on the proximal head beside the fixed weights; untrained (`Gate()`) not at all."""
 
     network: Network | None = None
 
-    def trust(self, features: Features) -> Trust:
-        """The experts' weights. Without any name the first expert has nothing to say.
-
-        A trained gate shifts weight from one to another and leaves their sum, so that confidences and the neighbours'
-        share stay what the recipe's constants were found with.
-        """
-        fixed = UNTRAINED if features[-1] > 0 else UNTRAINED_NAMELESS
-        if self.network is None:
-            return fixed
-        trust = fixed.copy()
-        trust[list(HEARD)] *= self.network(features)
-        return trust * np.float32(fixed.sum() / trust.sum())
+    def share(self, features: Features) -> float:
+        """The share of the other experts' trust that the proximal head gets, in [0, `MOST`]; 0 untrained."""
+        return 0.0 if self.network is None else self.network(features)
 
     @staticmethod
     def of(tensors: Mapping[str, np.ndarray]) -> Gate:
@@ -98,16 +110,19 @@ def features(
     label_ids: Rows,
     weights: Float[np.ndarray, " rows"],
     names: Float[np.ndarray, "labels dim"],
-    pool_margin: float,
+    pool_margins: Float[np.ndarray, " items"],
 ) -> Features:
-    """`FEATURES` of a project: `z` and `names` centred, `pool_margin` is the pool's `mean_margin`.
+    """`FEATURES` of a project: `z` and `names` centred, `pool_margins` are the `margins` by the names over the pool.
 
     Accuracies are shrunk towards guessing, so that one answer does not read as certainty. With no answers they are 0.
     """
     count, label_count = len(label_ids), len(names)
-    by_names = without = with_names = seen = 0.0
+    by_names = without = with_names = seen = rank = score = 0.0
     if count:
-        by_names = (float(((z @ names.T).argmax(axis=1) == label_ids).sum()) + 0.5) / (count + 1)
+        cosines = z @ names.T
+        by_names = (float((cosines.argmax(axis=1) == label_ids).sum()) + 0.5) / (count + 1)
+        rank = _mean_rank(margins(cosines), pool_margins) - 0.5
+        score = min(max(rank * (12 * count) ** 0.5, -4.0), 0.0)  # of n ranks drawn evenly, 1 / (12 n) is the variance
         without, with_names = _leave_one_out(z, label_ids, weights, names)
         seen = len(np.unique(label_ids)) / label_count
     return np.array(
@@ -118,21 +133,33 @@ def features(
             without,
             with_names,
             seen,
-            10 * pool_margin,
+            10 * float(pool_margins.mean()) if len(pool_margins) else 0.0,
             by_names - without,
             min(count, 400) / 200,
             float(np.any(names != 0, axis=1).mean()),
+            10 * rank,
+            score,
         ],
         dtype=np.float32,
     )
 
 
-def mean_margin(cosines: Float[np.ndarray, "items labels"]) -> float:
-    """Mean gap between the best and the second best of each row; 0 where there are not two."""
-    if cosines.shape[0] == 0 or cosines.shape[1] < 2:
-        return 0.0
+def margins(cosines: Float[np.ndarray, "items labels"]) -> Float[np.ndarray, " items"]:
+    """Gap between the best and the second best of each row; 0 where there are not two."""
+    if cosines.shape[1] < 2:
+        return np.zeros(len(cosines), dtype=np.float32)
     best = np.partition(cosines, -2, axis=1)
-    return float((best[:, -1] - best[:, -2]).mean())
+    gaps: Float[np.ndarray, " items"] = best[:, -1] - best[:, -2]
+    return gaps
+
+
+def _mean_rank(found: Float[np.ndarray, " rows"], pool: Float[np.ndarray, " items"]) -> float:
+    """Mean share of the pool that lies below each, ties counting half, in [0, 1]; 1/2 is what random items have."""
+    if not len(pool):
+        return 0.5
+    ordered = np.sort(pool)
+    places = np.searchsorted(ordered, found, "left") + np.searchsorted(ordered, found, "right")
+    return float(places.mean()) / (2 * len(pool))
 
 
 def _leave_one_out(
@@ -155,7 +182,7 @@ def _leave_one_out(
     return accuracies[0], accuracies[1]
 
 
-TENSORS = {"gate.weight": (len(HEARD), len(READ)), "gate.bias": (len(HEARD),)}
+TENSORS: dict[str, tuple[int, ...]] = {"gate.weight": (len(READ),), "gate.bias": ()}
 """What a trained gate is stored as, each with a leading dimension for its members."""
 
 

@@ -25,6 +25,8 @@ from metalearning.vectors import Rows, unit
 class Sampling:
     """How tasks are drawn. Pairs are inclusive ranges, drawn log-uniformly; shares are chances in [0, 1]."""
 
+    whole: float = 0.5
+    """Tasks with all the labels of their source and all of their names, as most projects are."""
     items: tuple[int, int] = (500, 1500)
     labels: tuple[int, int] = (2, 80)
     shots: tuple[int, ...] = (0, 1, 1, 2, 2, 3, 3, 5, 5, 10, 20)
@@ -32,10 +34,12 @@ class Sampling:
     most_answers: int = 400
     imbalance: float = 0.4
     """Tasks whose labels differ in frequency (Dirichlet, concentration 2)."""
-    natural: float = 0.25
+    natural: float = 0.2
     """Tasks answered in the order in which items come: some labels may have no answer yet."""
-    by_margin: float = 0.4
+    by_margin: float = 0.5
     """Tasks answered in batches of those items that the untrained recipe is least sure of."""
+    asked: tuple[int, int] = (20, 200)
+    """Their answers where the task is a whole source."""
     noise: float = 0.15
     """Tasks in which up to a tenth of the answers are wrong."""
     merged: float = 0.15
@@ -74,6 +78,9 @@ class LabellingTask:
 def draw(sources: Sequence[TaskSource], sampling: Sampling, rng: np.random.Generator) -> LabellingTask:
     """One task, from each source as likely as from any other: what is learned must carry over to further kinds."""
     source = sources[int(rng.integers(len(sources)))]
+    if rng.random() < sampling.whole:
+        task = _part(source, sampling, rng)
+        return replace(task, answers=_with_mistakes(task, sampling, rng))
     pool, label_ids, names = _project(source, sampling, rng)
     label_count = int(label_ids.max()) + 1
     names = _spoilt(source, names, sampling, rng)
@@ -81,6 +88,16 @@ def draw(sources: Sequence[TaskSource], sampling: Sampling, rng: np.random.Gener
     wanted = min(int(rng.choice(sampling.shots)) * label_count, sampling.most_answers, len(pool) // 2)
     task = _answered(task, wanted, sampling, rng)
     return replace(task, answers=_with_mistakes(task, sampling, rng))
+
+
+def _part(source: TaskSource, sampling: Sampling, rng: np.random.Generator) -> LabellingTask:
+    """Some items of the source, with its labels as they are."""
+    rows = np.sort(rng.permutation(len(source))[: _log_uniform(sampling.items, rng)])
+    task = whole(source.part(rows))
+    if rng.random() < sampling.by_margin:
+        return answered_by_margin(task, min(_log_uniform(sampling.asked, rng), len(rows) // 2), rng)
+    wanted = min(int(rng.choice(sampling.shots)) * task.label_count, sampling.most_answers, len(rows) // 2)
+    return _answered(task, wanted, replace(sampling, by_margin=0.0), rng)
 
 
 def whole(source: TaskSource) -> LabellingTask:

@@ -1,10 +1,11 @@
 """Metatrain: learn from many small labelling projects how far to trust each expert in a new one.
 
-    sources -> labelling tasks -> what the experts say of each (recorded once) -> the gate, by Adam -> checkpoint
+    sources -> labelling tasks -> their accuracy by how far is leaned (recorded) -> the gate, by Adam -> checkpoint
 
-The experts are fitted in closed form or by L-BFGS and stay as they are; only the gate of 27 weights is learned, on what
-the project is told in the end, after its neighbours were asked, so that a thousand tasks cost minutes. Everything is
-written to a folder as it goes: a training that was killed goes on where it stopped and ends with the same numbers.
+The experts are fitted in closed form or by L-BFGS and stay as they are; only the gate of three numbers is learned, on
+what the project is told in the end, after its neighbours were asked. Each task is tried at a few shares once, and what
+lies between is interpolated, so that a thousand tasks cost minutes. Everything is written to a folder as it goes: a
+training that was killed goes on where it stopped and ends with the same numbers.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from metalearning import gate as gates
-from metalearning import recorded, replay
+from metalearning import recorded
 from metalearning.adapt import adapt
 from metalearning.calibration import expected_calibration_error
 from metalearning.checkpoint import Checkpoint, content_hash, load, save
@@ -36,12 +37,16 @@ from metalearning.labelling import (
 )
 from metalearning.networks import Params
 from metalearning.predict import predict
-from metalearning.replay import Replay
+from metalearning.recorded import Record
 from metalearning.sources import TaskSource, refuse_overlap
 from metalearning.vectors import Rows
 
 Progress = Callable[[str, int, int], None]
 """Called with what is being done, how much of it is done, and how much there is."""
+
+
+HARDLY = 2.0
+"""The logit, negative, of the share of what is allowed with which a gate begins."""
 
 
 class FolderInUse(ValueError):
@@ -52,23 +57,21 @@ class FolderInUse(ValueError):
 class Config:
     """All that decides a training beside the data. Printed in full, and kept in the checkpoint's card."""
 
-    tasks: int = 40
+    tasks: int = 100
     """Of each source, so that what is learned carries over to further kinds."""
-    validation_tasks: int = 10
+    validation_tasks: int = 20
     """Of each source."""
-    epochs: int = 6
-    patience: int = 3
+    epochs: int = 60
+    patience: int = 30
     """Epochs without a better validation loss after which a member is done."""
-    batch: int = 16
-    rate: float = 0.02
-    pull: float = 1e-3
-    """Penalty on the squared distance from the start, which is the fixed weights or an earlier gate."""
+    batch: int = 64
+    rate: float = 0.05
+    pull: float = 1e-6
+    """Penalty on the squared distance from the start, which is hardly any leaning or an earlier gate."""
     blur: float = 0.1
     """Standard deviation of the noise on the features while training, so that nothing hangs on their details."""
     members: int = 1
     """Networks that see the tasks in different orders and with different noise, averaged."""
-    queries: int = 200
-    """Unanswered items of each task on which the gate is judged."""
     seed: int = 0
     sampling: Sampling = field(default_factory=Sampling)
 
@@ -221,13 +224,12 @@ def _claim(folder: Path, card: Mapping[str, Any]) -> None:
 
 def _records(
     sources: Sequence[TaskSource], config: Config, count: int, folder: Path, what: str, tell: Progress
-) -> list[Replay]:
+) -> list[Record]:
     """`count` recorded tasks of each source; those that are in the folder already are read."""
-    records: list[Replay] = []
+    records: list[Record] = []
     for number, source in enumerate(sources):
         tell(f"drawing {what} tasks", number * count, len(sources) * count)
-        found = recorded.of_source(source, count, config.sampling, config.queries, config.seed, folder)
-        records += map(Replay.of, found)
+        records += recorded.of_source(source, count, config.sampling, config.seed, folder)
     tell(f"drawing {what} tasks", len(records), len(records))
     return records
 
@@ -242,31 +244,43 @@ def _write(path: Path, text: str) -> None:
 
 
 def _start(checkpoint: Checkpoint | None, config: Config) -> list[Params]:
-    """Where each member starts: at the earlier gate, or where every project gets the fixed weights."""
+    """Where each member starts: at the earlier gate, or where every project hardly leans."""
     if checkpoint is not None:
         earlier = checkpoint.gate.network  # refuses tensors that are no gate
         count = len(earlier.bias) if earlier else 1
         return [
             {key: checkpoint.params[key][k % count].clone() for key in gates.TENSORS} for k in range(config.members)
         ]
-    return [{key: torch.zeros(shape) for key, shape in gates.TENSORS.items()} for _ in range(config.members)]
+    fresh = {key: torch.zeros(shape) for key, shape in gates.TENSORS.items()}
+    fresh["gate.bias"] -= HARDLY
+    return [{key: value.clone() for key, value in fresh.items()} for _ in range(config.members)]
 
 
 def outputs(params: Params, features: Tensor) -> Tensor:
-    """By how much the logarithms of the weights move, as `gate.Network` has it; (3,)."""
-    read = features[list(gates.READ)]
-    return gates.REACH * torch.tanh(params["gate.weight"] @ read + params["gate.bias"])
+    """The share to lean by of each row of features, (tasks,), as `gate.Network` has it."""
+    answers = 200 * features[:, gates.COUNT]
+    chosen = torch.sigmoid(features[:, list(gates.READ)] @ params["gate.weight"] + params["gate.bias"])
+    return gates.MOST * answers / (answers + gates.HALF) * chosen
 
 
-def mean_loss(params: Params, records: Sequence[Replay]) -> float:
+def losses(shares: Tensor, records: Sequence[Record]) -> Tensor:
+    """Share of wrong suggestions in each task, (tasks,), leaning by `shares`: interpolated between those tried."""
+    wrong = 1 - torch.from_numpy(np.stack([one.accuracies for one in records]))
+    steps = len(recorded.SHARES) - 1
+    place = shares / gates.MOST * steps
+    left = place.detach().long().clamp(0, steps - 1)[:, None]
+    part = place - left[:, 0]
+    return (1 - part) * wrong.gather(1, left)[:, 0] + part * wrong.gather(1, left + 1)[:, 0]
+
+
+def mean_loss(params: Params, records: Sequence[Record]) -> float:
     """Of one member over all records, without gradients."""
     with torch.no_grad():
-        total = sum(float(replay.loss(outputs(params, _features(one)), one)) for one in records)
-    return total / max(len(records), 1)
+        return float(losses(outputs(params, _features(records)), records).mean())
 
 
-def _features(one: Replay) -> Tensor:
-    return torch.from_numpy(one.record.features)
+def _features(records: Sequence[Record]) -> Tensor:
+    return torch.from_numpy(np.stack([one.features for one in records]))
 
 
 # The loop -----------------------------------------------------------------------------------------------------------
@@ -290,8 +304,8 @@ class _State:
 def _member(
     number: int,
     begin: Sequence[Params],
-    seen: Sequence[Replay],
-    unseen: Sequence[Replay],
+    seen: Sequence[Record],
+    unseen: Sequence[Record],
     config: Config,
     folder: Path,
     tell: Progress,
@@ -315,14 +329,13 @@ def _member(
     return state.best
 
 
-def _step(state: _State, begin: Params, batch: Sequence[Replay], config: Config, rng: np.random.Generator) -> float:
+def _step(state: _State, begin: Params, batch: Sequence[Record], config: Config, rng: np.random.Generator) -> float:
     """One step of Adam on the mean loss of a batch and the pull to the start; returns the loss without the pull."""
     leaves = {key: value.detach().requires_grad_() for key, value in state.params.items()}
-    losses = []
-    for one in batch:
-        noise = config.blur * rng.standard_normal(len(one.record.features), dtype=np.float32)
-        losses.append(replay.loss(outputs(leaves, _features(one) + torch.from_numpy(noise)), one))
-    data = torch.stack(losses).mean()
+    seen = _features(batch)
+    noise = config.blur * rng.standard_normal(seen.shape, dtype=np.float32)
+    noise[:, gates.COUNT] = 0
+    data = losses(outputs(leaves, seen + torch.from_numpy(noise)), batch).mean()
     away = torch.stack([(leaves[key] - begin[key]).square().sum() for key in leaves]).sum()
     gradients = torch.autograd.grad(data + config.pull * away, list(leaves.values()))
     state.steps += 1
@@ -340,7 +353,7 @@ def _batches(order: Rows, config: Config) -> Iterator[Rows]:
         yield order[first : first + config.batch]
 
 
-def _resumed(path: Path, begin: Params, unseen: Sequence[Replay]) -> _State:
+def _resumed(path: Path, begin: Params, unseen: Sequence[Record]) -> _State:
     """Where the member was; at first the start is the best there is, so that no training ends worse than it began."""
     zeros = {key: torch.zeros_like(value) for key, value in begin.items()}
     if not path.exists():
@@ -377,15 +390,12 @@ class _Curves:
             file.write(json.dumps(line) + "\n")
 
 
-def _figures(params: Params, seen: Sequence[Replay], unseen: Sequence[Replay]) -> dict[str, float]:
+def _figures(params: Params, seen: Sequence[Record], unseen: Sequence[Record]) -> dict[str, float]:
     """Mean losses of the finished gate, and of the untrained one, on what it was trained on and on validation."""
     members = [{key: value[k] for key, value in params.items()} for k in range(len(params["gate.bias"]))]
     figures = {}
     for what, records in (("training", seen), ("validation", unseen)):
-        losses = []
-        with torch.no_grad():
-            for one in records:
-                moved = torch.stack([outputs(member, _features(one)) for member in members]).mean(0)
-                losses.append([float(replay.loss(given, one)) for given in (moved, torch.zeros_like(moved))])
-        figures[f"{what} loss"], figures[f"{what} loss, untrained"] = np.mean(losses, axis=0).round(5).tolist()
+        shares = torch.stack([outputs(member, _features(records)) for member in members]).mean(0)
+        for name, given in ((f"{what} loss", shares), (f"{what} loss, untrained", torch.zeros_like(shares))):
+            figures[name] = round(float(losses(given, records).mean()), 5)
     return figures

@@ -7,7 +7,7 @@ from datetime import datetime
 from django.db import transaction
 from django.utils.translation import gettext as _
 
-from labeling import dispatch, suggestions
+from labeling import checkpoints, dispatch, suggestions
 from labeling.errors import Conflict
 from labeling.models import Checkpoint, Job, Project, Snapshot, User
 
@@ -16,9 +16,9 @@ from labeling.models import Checkpoint, Job, Project, Snapshot, User
 def choose(*, project: Project, checkpoint: Checkpoint | None) -> Project:
     """Let the project begin with this checkpoint from now on; None: with the one in use. It adapts anew.
 
-    Raises Conflict for one that was refused.
+    Raises Conflict for one that was refused, or that fits neither the recipe nor the project's encoder.
     """
-    _refuse_unready(checkpoint)
+    _refuse_unfit(checkpoint, project)
     Project.objects.filter(pk=project.pk).update(checkpoint=checkpoint)
     project.checkpoint = checkpoint
     dispatch.start(project, Job.Kind.ADAPT)
@@ -29,9 +29,9 @@ def choose(*, project: Project, checkpoint: Checkpoint | None) -> Project:
 def use(*, checkpoint: Checkpoint, now: datetime) -> Checkpoint:
     """Make this the checkpoint in use; projects without one of their own take it up when they next adapt.
 
-    Going back to an earlier one is the same. Raises Conflict for one that was refused.
+    Going back to an earlier one is the same. Raises Conflict for one that was refused or is of another recipe.
     """
-    _refuse_unready(checkpoint)
+    _refuse_unfit(checkpoint)
     Checkpoint.objects.filter(pk=checkpoint.pk).update(chosen_at=now)
     checkpoint.chosen_at = now
     return checkpoint
@@ -65,7 +65,11 @@ def compare(*, project: Project, first: Checkpoint, second: Checkpoint, by: User
     return dispatch.start(project, Job.Kind.COMPARE, {"first": first.pk, "second": second.pk}, by=by)
 
 
-def _refuse_unready(checkpoint: Checkpoint | None) -> None:
-    if checkpoint is not None and checkpoint.state != Checkpoint.State.READY:
-        message = _("“%(name)s” was not better than the one before it, so it cannot be used.")
-        raise Conflict(message % {"name": checkpoint}, {"checkpoint": message % {"name": checkpoint}})
+def _refuse_unfit(checkpoint: Checkpoint | None, project: Project | None = None) -> None:
+    if checkpoint is None:
+        return
+    reason = checkpoints.obstacle(checkpoint, project)
+    if checkpoint.state != Checkpoint.State.READY:
+        reason = _("“%(name)s” was not better than the one before it, so it cannot be used.") % {"name": checkpoint}
+    if reason:
+        raise Conflict(reason, {"checkpoint": reason})

@@ -57,7 +57,7 @@ def _page(request: HttpRequest, member: Member, status: int = 200) -> HttpRespon
         told=told,
         evidence=_evidence(project),
         checkpoints=[_checkpoint_shown(one) for one in listed],
-        wanted=checkpoints.of(project),
+        unfit=checkpoints.obstacle(wanted, project) if (wanted := checkpoints.of(project)) else "",
         fitting=checkpoints.fitting(project),
         ready=[one for one in listed if one["state"] == Checkpoint.State.READY],
         comparisons=_comparisons(project, {one["id"]: one["name"] for one in listed}),
@@ -184,6 +184,7 @@ def _checkpoint_shown(told: dict[str, Any]) -> dict[str, Any]:
         "figure_lines": [
             (name, value) for name, value in told["figures"].items() if isinstance(value, int | float | str)
         ],
+        "task_gains": told["figures"].get("tasks", []),
         "has_curves": bool(_curve_points(told["curves"])),
         "results": [one | {"share": _share(one["random"])} for one in told["results"]],
         "curve_points": _curve_points(told["curves"]),
@@ -263,8 +264,10 @@ def _facts(snapshot: Snapshot) -> list[tuple[str, Any]]:
     """The single values among what the snapshot notes of its making, by their names in the reader's language."""
     named = {
         "encoder": _("encoder"),
+        "learned": _("trained beginning: trust moved to the answers"),
         "learner": _("learner"),
         "neighbours": _("looks at neighbours"),
+        "refuted": _("trained beginning: refuted by answers"),
         "seed": _("random seed"),
         "smoothing": _("smoothing"),
         "temperature": _("temperature"),

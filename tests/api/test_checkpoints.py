@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,12 +14,14 @@ from safetensors.numpy import save
 from labeling import checkpoints, learner, pool, suggestions, tasks
 from labeling.flow import adapting, answering, choosing, founding, queueing
 from labeling.models import Candidate, Checkpoint, Item, Job, Project, Snapshot, User
+from metalearning import crossval
 from metalearning.checkpoint import FORMAT
 from metalearning.gate import RECIPE, TENSORS
 from tests import factories, make
 
 pytestmark = pytest.mark.django_db
 ENCODER = "imported"
+LETTERS = {"name": "letters", "items": 9, "labels": 3}
 
 
 @pytest.fixture
@@ -50,6 +54,19 @@ def trained(name: str = "Trained", seed: int = 0, **facts: Any) -> Checkpoint:
     return checkpoints.keep(content, name=name, **told)
 
 
+@pytest.fixture
+def shipped(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Checkpoint:
+    """A package that comes with a checkpoint for the tests' encoder, registered as a start does."""
+    tensors = {part: np.full((1, *shape), 3, np.float32) for part, shape in TENSORS.items()}
+    card = {"name": "text", "recipe": RECIPE, "serves": [ENCODER], "sources": [LETTERS]}
+    (tmp_path / "text.safetensors").write_bytes(save(tensors, {"format": FORMAT, "card": json.dumps(card)}))
+    monkeypatch.setattr(checkpoints, "SHIPPED", tmp_path)
+    checkpoints.register()
+    used = checkpoints.in_use()
+    assert used is not None
+    return used
+
+
 def owner() -> Any:
     return factories.api(make.user("owner"))
 
@@ -62,6 +79,68 @@ def test_what_comes_with_the_application_is_known_and_used() -> None:
     newer = trained(chosen_at=timezone.now(), origin="self-trained")
     checkpoints.register()
     assert checkpoints.in_use() == newer, "an update takes nothing away"
+
+
+def test_a_new_projects_first_snapshot_says_what_it_began_with(shipped: Checkpoint, project: Project) -> None:
+    assert (shipped.origin, shipped.name, shipped.sources) == ("shipped", "text", [LETTERS])
+    snapshot = adapting.adapt(project=project)
+    assert snapshot is not None
+    assert snapshot.checkpoint == shipped
+    assert snapshot.facts["checkpoint"] == "text"
+    assert snapshot.facts["learned"] == pytest.approx(0.8 * 30 / 50, abs=0.05)
+    page = factories.browser(make.user("owner")).get(f"/projects/{project.pk}/models").content.decode()
+    assert "This project begins with “text”." in page
+    assert "Came with the application" in page
+    assert "trained beginning: trust moved to the answers" in page
+
+
+def test_an_admin_goes_back_to_the_untrained_recipe(shipped: Checkpoint, project: Project) -> None:
+    fixed = Checkpoint.objects.get(origin="fixed")
+    response = owner().post(f"/api/projects/{project.pk}/checkpoints/", {"checkpoint": fixed.pk}, format="json")
+    assert response.status_code == 200
+    project.refresh_from_db()
+    snapshot = adapting.adapt(project=project)
+    assert snapshot is not None
+    assert snapshot.checkpoint is None
+    assert snapshot.facts["checkpoint"] == "fixed weights"
+    assert "learned" not in snapshot.facts
+    checkpoints.register()
+    assert checkpoints.of(project) == fixed, "a start does not take the choice away"
+
+
+def test_answers_that_refute_it_are_told(
+    shipped: Checkpoint, project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(crossval, "refuted", lambda right, plainly: True)
+    snapshot = adapting.adapt(project=project)
+    assert snapshot is not None
+    assert (snapshot.facts["learned"], snapshot.facts["refuted"]) == (0, True)
+
+
+@pytest.mark.parametrize(
+    ("config", "reason"),
+    [
+        ({"recipe": RECIPE, "serves": ["pixels"]}, "was not trained for the encoder of this project"),
+        ({"recipe": RECIPE - 1, "serves": [ENCODER]}, "was trained for another version of the recipe"),
+    ],
+)
+def test_one_that_does_not_fit_is_refused_with_the_reason(
+    config: dict[str, Any], reason: str, project: Project
+) -> None:
+    foreign = trained("Foreign", config=config, chosen_at=timezone.now())
+    response = owner().post(f"/api/projects/{project.pk}/checkpoints/", {"checkpoint": foreign.pk}, format="json")
+    assert response.status_code == 409
+    assert reason in response.json()["fields"]["checkpoint"]
+    assert checkpoints.in_use() == foreign
+    snapshot = adapting.adapt(project=project)
+    assert snapshot is not None
+    assert snapshot.facts["checkpoint"] == "fixed weights", "where it is in use everywhere, the project does without"
+    page = factories.browser(make.user("owner")).get(f"/projects/{project.pk}/models").content.decode()
+    assert reason in page
+    User.objects.filter(username="owner").update(is_staff=True)
+    assert owner().post(f"/api/checkpoints/{foreign.pk}/use/").status_code == (
+        200 if config["recipe"] == RECIPE else 409
+    )
 
 
 def test_an_admin_chooses_for_the_project_and_it_adapts_anew(project: Project) -> None:

@@ -31,20 +31,19 @@ from django.utils import timezone
 from labeling import checkpoints, jobs, naming, pool
 from labeling.flow import founding, improving
 from labeling.models import Answer, Checkpoint, Item, Job, Project
-from metalearning.vectors import unit
 from tests import factories, make
+from tests.metalearning.made_sources import misnamed
 
 def family(kind):
-    '''Three finished projects whose labels' names say more than answers; "noise" was answered by lot.'''
+    '''Three finished projects whose labels' names mislead; "noise" was answered by lot.'''
     made = []
     for number in range(3):
         rng = np.random.default_rng(number)
         labels = [f"{kind} {number} {k}" for k in range(4)]
         texts = [f"{kind} {number} item {row}" for row in range(160)]
         project = make.project(labels=labels, texts=texts, name=f"{kind} {number}", encoder="minilm")
-        centres = unit(rng.standard_normal((4, 16)).astype(np.float32))
-        truth = np.arange(160) % 4
-        x = unit((centres[truth] + 0.5 * rng.standard_normal((160, 16))).astype(np.float32))
+        source = misnamed(project.name, seed=number)
+        centres, truth, x = source.names, source.label_ids, source.x
         pool.write_chunk(project.pk, "minilm", 0, x)
         wordings = [naming.wording(label) for label in project.labels.order_by("position")]
         naming._write(
@@ -61,8 +60,7 @@ def family(kind):
     return made
 
 QUICK = {
-    "tasks": 30, "validation_tasks": 12, "epochs": 25, "members": 1, "rate": 1e-2, "draws": 6, "items": [80, 160],
-    "shots": [1, 2, 3], "by_margin": [],
+    "tasks": 30, "validation_tasks": 12, "draws": 6, "items": [80, 160], "shots": [2, 3, 5], "by_margin": [],
 }
 """
 
@@ -130,7 +128,7 @@ def improved(server: Server, kind: str) -> dict[str, Any]:
 
 
 def test_finished_projects_improve_the_models_only_where_they_help(server: Server) -> None:
-    taken = improved(server, "named")
+    taken = improved(server, "misnamed")
     assert (taken["state"], taken["origin"]) == ("ready", "self-trained")
     assert taken["chosen_at"], "it is in use"
     assert taken["evidence"]["difference"]["low"] > 0

@@ -9,10 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.sparse import csr_matrix
+from scipy.stats import binomtest
 
+from metalearning import crossval
 from metalearning.adapt import Adaptation, Config, adapt
 from metalearning.baselines import logistic_regression
-from metalearning.gate import TENSORS, Gate, leaning
+from metalearning.gate import TENSORS, UNTRAINED, Gate, leaning
 from metalearning.graph import smooth
 from metalearning.pool import Pool
 from metalearning.predict import NO_LABEL, Prediction, predict, top
@@ -103,16 +105,52 @@ def test_the_recipe_by_hand() -> None:
     np.testing.assert_allclose(prediction.margin, best[:, -1] - best[:, -2], atol=1e-4)
 
 
-def test_a_trained_gate_is_asked() -> None:
+def leans(logit: float = 20.0) -> Gate:
+    """A gate that gives the proximal head all that it may."""
     tensors = {name: np.zeros((1, *shape), np.float32) for name, shape in TENSORS.items()}
-    tensors["gate.bias"][0] = [1, -2, 0.5]
+    tensors["gate.bias"][0] = logit
+    return Gate.of(tensors)
+
+
+def test_a_trained_gate_is_asked() -> None:
     data = blobs()
-    untrained, found = (adapted(data, data.pool(), np.arange(9), gate=gate) for gate in (Gate(), Gate.of(tensors)))
-    factors = np.exp(0.5 * np.tanh([1, -2, 0, 0.5]))
-    moved = untrained.trust * factors
-    np.testing.assert_allclose(found.trust, moved * untrained.trust.sum() / moved.sum(), rtol=1e-5)
+    untrained, found = (adapted(data, data.pool(), np.arange(9), gate=gate) for gate in (Gate(), leans()))
+    assert found.learned == pytest.approx(0.8 * 9 / 29, rel=1e-5)
+    assert untrained.learned == 0
+    np.testing.assert_allclose(found.trust, leaning(untrained.trust, found.learned), rtol=1e-5)
     expected = softmax(np.einsum("e,eic->ic", found.trust, found.experts.logits(data.x)))
     np.testing.assert_allclose(softmax(found.head.logits(data.x)), expected, atol=1e-4)
+
+
+def test_from_twenty_answers_on_they_may_refute_the_gate(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = blobs(spread=1.4)
+    pool, rows = data.pool(), np.arange(40)
+    untrained, found = (adapted(data, pool, rows, gate=gate) for gate in (Gate(), leans()))
+    assert found.learned > 0
+    assert (found.leaning, found.smoothing) == (untrained.leaning, untrained.smoothing), "chosen as if untrained"
+    share = 1 - (1 - found.leaning) * (1 - found.learned)
+    np.testing.assert_allclose(found.trust, leaning(UNTRAINED, share), rtol=1e-5)
+    monkeypatch.setattr(crossval, "refuted", lambda right, plainly: True)
+    refuted = adapted(data, pool, rows, gate=leans())
+    assert refuted.learned == 0
+    np.testing.assert_array_equal(refuted.trust, untrained.trust)
+    assert refuted.held_out is not None
+    assert untrained.held_out is not None
+    np.testing.assert_array_equal(refuted.held_out.logits, untrained.held_out.logits)
+
+
+def test_harm_must_be_clear_to_refute() -> None:
+    def harmful(lost: int, won: int) -> bool:
+        same = np.ones(30, dtype=bool)
+        mine = np.array([False] * lost + [True] * won, dtype=bool)
+        return crossval.refuted(np.append(mine, same), np.append(~mine, same))
+
+    assert [harmful(lost, won) for lost, won in ((0, 0), (5, 0), (6, 0), (3, 9), (9, 3), (12, 2))] == [
+        binomtest(lost, lost + won, alternative="greater").pvalue <= 0.025 if lost + won else False
+        for lost, won in ((0, 0), (5, 0), (6, 0), (3, 9), (9, 3), (12, 2))
+    ]
+    assert harmful(6, 0)
+    assert not harmful(5, 0)
 
 
 def test_answers_are_kept_and_split_votes_are_shared() -> None:

@@ -14,22 +14,23 @@ import numpy as np
 import pytest
 import torch
 
+from metalearning import recorded
 from metalearning.__main__ import main
 from metalearning.checkpoint import Checkpoint, content_hash, load
 from metalearning.gate import Gate
-from metalearning.labelling import Sampling
-from metalearning.metatrain import Config, FolderInUse, evaluate, metatrain, outputs
+from metalearning.labelling import Sampling, answered_evenly, whole
+from metalearning.metatrain import Config, FolderInUse, evaluate, judged, losses, metatrain, outputs
 from metalearning.sources import SourcesOverlap, save
-from tests.metalearning.made_sources import made
+from tests.metalearning.made_sources import made, misnamed
 
-TRAINING, VALIDATION, TEST = made("training"), made("validation", seed=1), made("test", seed=2)
+TRAINING, VALIDATION, TEST = misnamed("training"), misnamed("validation", seed=1), made("test", seed=2)
 QUICK = Config(
     tasks=40,
     validation_tasks=20,
     epochs=6,
     members=2,
-    rate=0.02,
-    sampling=Sampling(items=(60, 120), labels=(2, 6), shots=(0, 1, 3), most_answers=30),
+    rate=0.05,
+    sampling=Sampling(items=(60, 120), labels=(2, 4), shots=(0, 1, 3, 5), asked=(10, 30), most_answers=30),
 )
 
 
@@ -46,10 +47,8 @@ def test_a_trained_gate_is_better_on_validation_and_its_files_tell_how_it_went(t
     curves = [json.loads(line) for line in (tmp_path / "curves.jsonl").read_text().splitlines()]
     assert [(line["member"], line["epoch"]) for line in curves] == [(m, e) for m in range(2) for e in range(1, 7)]
     assert curves[5]["training"] < curves[0]["training"]
-    assert found.fits("blobs")
+    assert found.fits("made up")
     assert not found.fits("minilm")
-    trust = found.gate.trust(np.ones(10, np.float32))
-    assert (trust > 0).tolist() == [True, True, False, True]
 
 
 def test_going_on_from_a_checkpoint_begins_where_it_ended(tmp_path: Path) -> None:
@@ -112,15 +111,30 @@ def test_the_command_refuses_overlap_with_the_reason(tmp_path: Path, capsys: pyt
 
 def test_torch_and_numpy_gates_agree(tmp_path: Path) -> None:
     found = metatrain([TRAINING], [VALIDATION], QUICK, None, tmp_path)
-    features = np.linspace(0, 1, 10).astype(np.float32)
-    members = [
-        outputs({key: value[m] for key, value in found.params.items()}, torch.from_numpy(features)) for m in (0, 1)
-    ]
-    factors = torch.stack(members).mean(0).exp().numpy()
-    fixed = Gate().trust(features)
-    moved = fixed * factors[[0, 1, 1, 2]]
-    np.testing.assert_allclose(found.gate.trust(features), moved * fixed.sum() / moved.sum(), atol=1e-5)
-    assert np.abs(factors - 1).max() > 0.01, "it has learned something"
+    rows = np.random.default_rng(0).random((5, 12)).astype(np.float32)
+    members = [outputs({key: value[m] for key, value in found.params.items()}, torch.from_numpy(rows)) for m in (0, 1)]
+    shares = torch.stack(members).mean(0).numpy()
+    np.testing.assert_allclose([found.gate.share(one) for one in rows], shares, atol=1e-6)
+
+
+def test_what_lies_between_two_shares_is_interpolated() -> None:
+    one = recorded.Record(np.zeros(12, np.float32), np.array([0.5, 0.6, 0.8, 0.7, 0.7], np.float32))
+    for share in (0.0, 0.1, 0.4, 0.55, 0.8):
+        expected = 1 - np.interp(share, recorded.SHARES, one.accuracies)
+        assert float(losses(torch.tensor([share]), [one])) == pytest.approx(expected, abs=1e-6)
+
+
+@pytest.mark.parametrize("per_label", [1, 3])
+def test_a_record_is_what_the_recipe_suggests(per_label: int) -> None:
+    task = answered_evenly(whole(TRAINING), per_label, np.random.default_rng(0))
+    found = recorded.record(task, np.random.default_rng(1))
+    assert found is not None
+    right, _ = judged(task, Gate(), 1)
+    assert found.accuracies[0] == pytest.approx(right.mean(), abs=1e-6)
+    gate = Gate.of({"gate.weight": np.zeros((1, 2)), "gate.bias": np.full(1, 20.0)})
+    share = gate.share(found.features)
+    right, _ = judged(task, gate, 1)
+    assert np.interp(share, recorded.SHARES, found.accuracies) == pytest.approx(right.mean(), abs=0.02)
 
 
 def test_evaluations_of_two_gates_are_pairs(tmp_path: Path) -> None:
