@@ -58,6 +58,8 @@ def test_the_numbers_at_a_glance(overview: Page) -> None:
     expect(overview.get_by_role("region", name="To look at")).to_contain_text("cut off")
     people = overview.get_by_role("region", name="People")
     expect(people.get_by_role("row", name="anna")).to_contain_text("400")
+    done.get_by_role("link", name="12").click()  # the items behind the number
+    expect(overview.locator("#rows tr")).to_have_count(12)
 
 
 def test_the_curve_is_drawn_and_is_there_as_a_table(overview: Page) -> None:
