@@ -20,6 +20,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -32,6 +33,8 @@ from metalearning.acquisition import rank, strategy_for
 from metalearning.adapt import Adaptation, adapt
 from metalearning.baselines import logistic_regression
 from metalearning.calibration import expected_calibration_error
+from metalearning.checkpoint import default_checkpoint
+from metalearning.gate import Gate
 from metalearning.graph import neighbour_graph
 from metalearning.pool import Pool
 from metalearning.predict import Prediction, estimated_accuracy, predict
@@ -58,6 +61,13 @@ class Problem:
     pool: Pool
     label_ids: np.ndarray
     names: np.ndarray
+
+
+@cache
+def shipped() -> Gate:
+    """The gate that comes with the product for these vectors, which it uses too."""
+    found = default_checkpoint("minilm")
+    return found.gate if found else Gate()
 
 
 def words(label: str) -> str:
@@ -260,7 +270,7 @@ def learn(
 ) -> Adaptation:
     label_ids, count = problem.label_ids[rows], len(problem.names)
     if learner == "recipe":
-        return adapt(problem.pool, problem.names, rows, label_ids, count, generator=rng, warm=warm)
+        return adapt(problem.pool, problem.names, rows, label_ids, count, generator=rng, warm=warm, gate=shipped())
     return logistic_regression(problem.pool, rows, label_ids, count, warm=warm)
 
 
