@@ -26,6 +26,7 @@ from PIL import Image
 from labeling import checkpoints, live
 from labeling.flow import answering, examining, joining, receiving, ruling
 from labeling.models import BadRow, Batch, Export, Item, Job, Mark, Member, Project, Role, User
+from metalearning.gate import RECIPE
 from tests import factories, make
 
 ANYBODY, SIGNED_IN, STAFF = "anybody", "signed in", "staff"
@@ -283,6 +284,8 @@ def world(db: None) -> World:
     upload = receiving.keep(
         project=project, file=ContentFile(b"text,label\nhello,x\n", "a.csv"), by=owner, now=timezone.now()
     )
+    fits = {"recipe": RECIPE, "serves": [project.encoder]}
+    shipped: dict[str, Any] = {"origin": "shipped", "created_at": make.NOW, "config": fits}
     world.ids |= {
         "item_id": items[0].pk,
         "label_id": factories.label(project, 1).pk,
@@ -294,8 +297,8 @@ def world(db: None) -> World:
         "upload_id": upload.pk,
         "job_id": _job(project).pk,
         "export_id": _export(project).pk,
-        "checkpoint_id": checkpoints.keep(b"one", name="One", origin="shipped", created_at=make.NOW).pk,
-        "other_checkpoint_id": checkpoints.keep(b"two", name="Two", origin="shipped", created_at=make.NOW).pk,
+        "checkpoint_id": checkpoints.keep(b"one", name="One", **shipped).pk,
+        "other_checkpoint_id": checkpoints.keep(b"two", name="Two", **shipped).pk,
         "rule_id": ruling.make(
             project=project,
             by=owner,
