@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -75,3 +76,28 @@ def test_a_gate_serves_its_recipe_and_its_encoders_only(tmp_path: Path, monkeypa
     assert found.gate.network is not None
     assert checkpoint.default_checkpoint("pixels") is None
     checkpoint.default_checkpoint.cache_clear()
+
+
+def test_what_comes_with_the_package_is_whole_and_says_what_it_was_made_of() -> None:
+    checkpoint.default_checkpoint.cache_clear()
+    found = checkpoint.default_checkpoint("minilm")
+    assert found is not None
+    file, card = (checkpoint.SHIPPED / f"text.{kind}" for kind in ("safetensors", "md"))
+    assert file.stat().st_size < 5_000_000
+    told = card.read_text(encoding="utf-8")
+    assert content_hash(found.params) in told
+    assert [source["licence"] for source in found.card["sources"]] == ["CC BY 3.0"] * 2 + ["CC BY 4.0"] * 2 + [
+        "CC0",
+        "MIT",
+    ]
+    assert all(f"| {source['name']} | {source['items']} |" in told for source in found.card["sources"])
+    assert not {"banking77"} & {source["name"] for source in found.card["sources"]}
+    cells = [cell for cells in found.card["tasks"].values() for cell in cells]
+    assert len(cells) == 80
+    assert min(cell["over untrained"][0] for cell in cells) >= -0.5
+    assert all(cell["trained ECE"] <= 5 for cell in found.card["tasks"]["banking77"] if 5 <= cell["answers"] <= 10)
+    asked = np.zeros(12, np.float32)
+    asked[8], asked[10], asked[11] = 0.5, -3, -4
+    fair = asked * (np.arange(12) == 8)
+    assert found.gate.share(fair) > 0.6
+    assert found.gate.share(asked) < 0.1
