@@ -299,9 +299,8 @@ def ece(told: Prediction, rest: np.ndarray, right: np.ndarray) -> float:
 def cost(encoder, items: int) -> None:
     """CPU seconds of a tuning to 200 answers over so many items of banking77, some several times."""
     texts, labels = labelled("banking77.train")()
-    places = np.random.default_rng(0).permutation(len(texts))
-    texts = [texts[places[k % len(texts)]] for k in range(items)]
-    labels = [labels[places[k % len(texts)]] for k in range(items)]
+    places = np.resize(np.random.default_rng(0).permutation(len(texts)), items)
+    texts, labels = [texts[place] for place in places], [labels[place] for place in places]
     began = time.process_time()
     x, states = encoder.read(texts)
     print(f"{items} items read in {time.process_time() - began:.0f} s, {sum(one.nbytes for one in states) >> 20} MB")
