@@ -25,6 +25,7 @@ from labeling.models import Job, Project, Tally
 
 FIRST = 50  # answered items before which there is too little to learn from
 EVERY = 25  # further answers after which the encoder learns anew, or a fifth more where that is more
+PACE = 100  # items for each further answer that a large project waits for: every tuning looks at all of them anew
 GROWN = 1.1  # times as many items: then too
 KEPT = 2  # tunings: a round that began with the older one may still be reading it
 STATES_NAME = re.compile(r"(\d{6,})-(\d{4})\.npz")
@@ -79,7 +80,7 @@ def due(project: Project) -> dict[str, Any] | None:
     jobs = Job.objects.filter(project=project, kind=Job.Kind.TUNE, arguments__encoder=project.encoder)
     if last := jobs.order_by("-pk").first():
         before = last.arguments
-        enough = before["answers"] + max(EVERY, before["answers"] // 5)
+        enough = before["answers"] + max(EVERY, before["answers"] // 5, tally.items // PACE)
         if now["answers"] < enough and now["items"] < GROWN * before["items"]:
             return None
     return now | {"encoder": project.encoder}

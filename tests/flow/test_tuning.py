@@ -142,6 +142,17 @@ def test_it_is_due_after_enough_further_answers_and_not_again_at_once(project: P
     assert tunings.due(project) is not None
 
 
+def test_a_large_project_waits_for_more_answers(project: Project, anna: User, monkeypatch: pytest.MonkeyPatch) -> None:
+    answer(project, anna, range(tunings.FIRST))
+    job = begun(project)
+    Job.objects.filter(pk=job.pk).update(
+        state=Job.State.DONE, arguments=job.arguments | {"answers": tunings.FIRST - tunings.EVERY}
+    )
+    assert tunings.due(project) is not None
+    monkeypatch.setattr(tunings, "PACE", ITEMS / (2 * tunings.EVERY))
+    assert tunings.due(project) is None
+
+
 def test_where_it_is_not_wanted_or_cannot_be_it_is_never_due(project: Project, anna: User, settings: Any) -> None:
     answer(project, anna, range(24))
     assert tunings.obstacle(project) == ""
