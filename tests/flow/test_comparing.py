@@ -154,6 +154,6 @@ def test_the_models_page_shows_the_evidence(project: Project, anna: User, client
     page = client.get(f"/projects/{project.pk}/models").content.decode()
     assert "Changed by your answers to: Small drawings (Conv-4, learned from alphabets)." in page
     assert "30 answered items" in page
-    assert "100.0 %" in page
+    assert "100.0%" in page
     shown = client.get(f"/projects/{project.pk}/settings").content.decode()
     assert "Chosen by the data, now: Small drawings (Conv-4, learned from alphabets)" in shown
