@@ -26,6 +26,7 @@ import numpy as np
 import torch
 
 from bench.recipe import CACHE, DATA, encoded, minilm, words
+from bench.unlike import Pairs, naming_tweets, out_of_scope, some, utterances
 from metalearning import checkpoint as files
 from metalearning import gate as gates
 from metalearning.__main__ import Bars
@@ -50,21 +51,6 @@ ORIGINS = {
     "tweets that name somebody": "WNUT-17, tweets with and without a named entity",
 }
 LICENCES = {"clinc150": "CC BY 3.0", "hwu64": "CC BY 4.0", "snips": "CC0", "clickbait": "MIT", "banking77": "CC BY 4.0"}
-ACTS = (
-    "how",
-    "why",
-    "when",
-    "how_much",
-    "how_long",
-    "affirm",
-    "deny",
-    "thank",
-    "greet",
-    "what",
-    "where",
-    "which",
-    "not",
-)
 SHOTS = (0, 1, 2, 3, 5, 10)
 BY_MARGIN = (50, 100)
 ITEMS = 1000
@@ -92,35 +78,15 @@ def families() -> dict[str, list[TaskSource]]:
 
 def unlike() -> list[TaskSource]:
     """Tasks whose labels are no topics, so that names and neighbours mislead. Nothing is trained on them."""
-    acts = [
-        (row["text"], act)
-        for file in ("nlupp_banking", "nlupp_hotels")
-        for row in _rows("multilabel", file)
-        if len(acts := [label for label in row["labels"] if label in ACTS]) == 1
-        for act in acts
-    ]
-    common = {act for _, act in acts if sum(other == act for _, other in acts) >= 40}
     rng = np.random.default_rng(3)
-    outside = [(row["text"], "out of scope") for row in _rows("text", "clinc150_oos.test")]
-    inside = [(row["text"], "in scope") for row in _rows("text", "clinc150.test")]
-    tweets = [(row["text"], "a name" if row["spans"] else "nothing") for row in _rows("ner", "wnut17.train")]
     return [
-        _made("kinds of utterance", [one for one in acts if one[1] in common], "CC BY 4.0"),
-        _made("out of scope", [*_some(outside, 450, rng), *_some(inside, 1050, rng)], "CC BY 3.0", nameless=True),
-        _made("tweets that name somebody", _some(tweets, 1500, rng), "CC BY 4.0"),
+        _made("kinds of utterance", utterances(), "CC BY 4.0"),
+        _made("out of scope", out_of_scope(rng), "CC BY 3.0", nameless=True),
+        _made("tweets that name somebody", some(naming_tweets(), 1500, rng), "CC BY 4.0"),
     ]
 
 
-def _rows(folder: str, file: str) -> list[dict[str, Any]]:
-    path = DATA.parent / folder / f"{file}.jsonl"
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-
-
-def _some(pairs: Sequence[tuple[str, str]], count: int, rng: np.random.Generator) -> list[tuple[str, str]]:
-    return [pairs[place] for place in rng.permutation(len(pairs))[:count]]
-
-
-def _made(name: str, pairs: Sequence[tuple[str, str]], licence: str, *, nameless: bool = False) -> TaskSource:
+def _made(name: str, pairs: Pairs, licence: str, *, nameless: bool = False) -> TaskSource:
     texts = [text for text, _ in pairs]
     labels = sorted({label for _, label in pairs})
     cached = CACHE / f"{name}.npz"

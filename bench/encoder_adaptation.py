@@ -19,7 +19,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -32,6 +31,7 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "annotator.settings")
 import numpy as np
 
 from bench.recipe import DATA, words
+from bench.unlike import Pairs, naming_tweets, out_of_scope, records, some, utterances
 from metalearning import tuned, tuning
 from metalearning.acquisition import rank, strategy_for
 from metalearning.adapt import Adaptation, adapt
@@ -46,23 +46,6 @@ CACHE = Path(tempfile.gettempdir()) / "annotator-bench-states"
 DOMAINS = DATA / "clinc150.domains.json"
 HIDDEN = "*"
 """Ends the name of a task whose label names are hidden."""
-FORMS = (
-    "how",
-    "why",
-    "when",
-    "how_much",
-    "how_long",
-    "affirm",
-    "deny",
-    "thank",
-    "greet",
-    "what",
-    "where",
-    "which",
-    "not",
-)
-FEWEST = 40
-"""Texts of a label."""
 
 
 @dataclass(frozen=True)
@@ -80,62 +63,20 @@ class Task:
         return len(self.name_states)
 
 
-Texts = tuple[list[str], list[str]]
-"""Texts and the label of each."""
-
-
 def domain(label: str) -> str:
     """Which of clinc150's ten domains a label belongs to."""
     of = {intent: name for name, intents in json.loads(DOMAINS.read_text()).items() for intent in intents}
     return of[label].replace("_", " ")
 
 
-def lines(file: str) -> list[dict]:
-    source = DATA / f"{file}.jsonl"
-    if not source.exists():
-        sys.exit(f"{source} is absent; set ANNOTATOR_DEV_DATA to the folder that holds text/.")
-    return [json.loads(line) for line in source.read_text(encoding="utf-8").splitlines()]
-
-
-def labelled(file: str, rename: Callable[[str], str | None] = str) -> Callable[[], Texts]:
+def labelled(file: str, rename: Callable[[str], str | None] = str) -> Callable[[], Pairs]:
     """The texts of a file with their labels as they are called here; None: left out."""
-
-    def read() -> Texts:
-        rows = [(row["text"], label) for row in lines(file) if (label := rename(row["label"])) is not None]
-        return [text for text, _ in rows], [label for _, label in rows]
-
-    return read
+    return lambda: [
+        (row["text"], label) for row in records(f"text/{file}") if (label := rename(row["label"])) is not None
+    ]
 
 
-def utterances() -> Texts:
-    """What people say to a bank and to a hotel, by its form: questions of each kind, assent, thanks."""
-    texts, labels = [], []
-    for file in ("../multilabel/nlupp_banking", "../multilabel/nlupp_hotels"):
-        for row in lines(file):
-            forms = [label for label in row["labels"] if label in FORMS]
-            if len(forms) == 1:
-                texts.append(row["text"])
-                labels.append(forms[0])
-    kept = [place for place, label in enumerate(labels) if labels.count(label) >= FEWEST]
-    return [texts[place] for place in kept], [labels[place] for place in kept]
-
-
-def out_of_scope() -> Texts:
-    """Whether an assistant is meant to answer; of what it is asked 30 % is out of its scope."""
-    rng = np.random.default_rng(3)
-    outside, inside = (
-        [rows[place]["text"] for place in rng.permutation(len(rows))[:count]]
-        for rows, count in ((lines("clinc150_oos.test"), 450), (lines("clinc150.test"), 1050))
-    )
-    return outside + inside, ["out of scope"] * len(outside) + ["in scope"] * len(inside)
-
-
-def naming_tweets() -> Texts:
-    rows = lines("../ner/wnut17.train")
-    return [row["text"] for row in rows], ["a name" if row["spans"] else "nothing" for row in rows]
-
-
-TASKS: dict[str, tuple[Callable[[], Texts], int]] = {
+TASKS: dict[str, tuple[Callable[[], Pairs], int]] = {
     "banking77": (labelled("banking77.test"), 2500),
     "hwu64": (labelled("hwu64.train"), 2500),
     "hwu64, scenarios": (labelled("hwu64.train", lambda label: label.split("_")[0]), 1500),
@@ -143,22 +84,20 @@ TASKS: dict[str, tuple[Callable[[], Texts], int]] = {
     "clickbait": (labelled("clickbait.train"), 1500),
     "clinc150, travel": (labelled("clinc150.train", lambda label: label if domain(label) == "travel" else None), 1500),
     "clinc150, domains": (labelled("clinc150.train", domain), 1500),
-    "forms of utterance": (utterances, 1500),
-    "out of scope": (out_of_scope, 1500),
+    "kinds of utterance": (utterances, 1500),
+    "out of scope": (lambda: out_of_scope(np.random.default_rng(3)), 1500),
     "tweets with names": (naming_tweets, 1500),
 }
 """Where it comes from, and how many rows are drawn."""
 TOPICS = list(TASKS)[:7]
-NAMELESS = ["hwu64, scenarios*", "snips*", "clinc150, domains*", "forms of utterance*"]
+NAMELESS = ["hwu64, scenarios*", "snips*", "clinc150, domains*", "kinds of utterance*"]
 IN_LOOP = 1500
 """Items in the loop."""
 
 
 def task(name: str, encoder: str, most: int | None = None) -> Task:
     read_all, drawn = TASKS[name.rstrip(HIDDEN)]
-    texts, labels = read_all()
-    places = np.random.default_rng(0).permutation(len(texts))[: min(drawn, most or drawn)]
-    texts, labels = [texts[place] for place in places], [labels[place] for place in places]
+    texts, labels = map(list, zip(*some(read_all(), min(drawn, most or drawn), np.random.default_rng(0)), strict=True))
     known = sorted(set(labels))
     x, states = read(f"{encoder}-{name.rstrip(HIDDEN)}", encoder, texts)
     names, name_states = read(f"{encoder}-{name.rstrip(HIDDEN)}-names", encoder, [words(label) for label in known])
@@ -298,9 +237,9 @@ def ece(told: Prediction, rest: np.ndarray, right: np.ndarray) -> float:
 
 def cost(encoder, items: int) -> None:
     """CPU seconds of a tuning to 200 answers over so many items of banking77, some several times."""
-    texts, labels = labelled("banking77.train")()
-    places = np.resize(np.random.default_rng(0).permutation(len(texts)), items)
-    texts, labels = [texts[place] for place in places], [labels[place] for place in places]
+    pairs = labelled("banking77.train")()
+    places = np.resize(np.random.default_rng(0).permutation(len(pairs)), items)
+    texts, labels = map(list, zip(*(pairs[place] for place in places), strict=True))
     began = time.process_time()
     x, states = encoder.read(texts)
     print(f"{items} items read in {time.process_time() - began:.0f} s, {sum(one.nbytes for one in states) >> 20} MB")
