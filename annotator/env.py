@@ -73,9 +73,9 @@ VARIABLES = (
     Variable(
         "ANNOTATOR_TUNED_ITEMS",
         "100000",
-        "Items up to which a project's encoder learns from its answers, in the background. That takes some 11 ms of CPU "
-        "an item each time, and 4 KB an item are kept of each of the last two times, which the worker that learns also "
-        "holds in memory. `0`: never.",
+        "Items up to which a project's encoder learns from its answers, in the background. That takes some 11 ms of "
+        "CPU an item each time, and 4 KB an item are kept of each of the last two times, which the worker that learns "
+        "also holds in memory. `0`: never.",
     ),
 )
 
