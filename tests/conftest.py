@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import os
-import random
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 # The tests never touch a real data folder. Set before the settings are read.
@@ -23,15 +21,6 @@ os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
 import pytest
 
 pytest_plugins = ["tests.services"]
-
-
-@pytest.fixture(autouse=True)
-def _the_same_audits(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Audits are drawn by secret seeds; in tests by the same ones each time, so that none fails once in a hundred."""
-    from labeling.flow import auditing
-
-    draws = random.Random(0)
-    monkeypatch.setattr(auditing, "secrets", SimpleNamespace(token_hex=lambda size: draws.randbytes(size).hex()))
 
 
 @pytest.fixture(autouse=True)
