@@ -92,9 +92,8 @@ def chances(
     told = np.zeros(len(label_ids))
     if able.any() and probabilities.shape[1] > 1:
         given, logs = label_ids[able], np.log(np.maximum(probabilities[able].astype(np.float64), TINY))
-        told[able] = max((_chances(softmax(exponent * logs), given) for exponent in EXPONENTS), key=lambda fit: fit[0])[
-            1
-        ]
+        fits = [_chances(softmax(exponent * logs), given) for exponent in EXPONENTS]
+        _fit, told[able] = max(fits, key=lambda fit: fit[0])
     return told
 
 
